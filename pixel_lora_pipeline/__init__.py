@@ -1,0 +1,1 @@
+"""Train, validate, analyze, learn, improve: a Dagster pipeline for LoRAs that paint pixel art."""

@@ -1,0 +1,161 @@
+"""`pixel-lora`: everything that can be done from a terminal. Each command calls the function its asset calls."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pixel_lora_pipeline.config import Settings
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Evaluates every epoch of a pixel-art LoRA and says what to train next.",
+)
+console = Console()
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+
+@app.command()
+def up(
+    once: Annotated[bool, typer.Option(help="End when the demo's last epoch is evaluated, and print a table.")] = False,
+) -> None:
+    """Start the database, Dagster and, if nothing is watched yet, the demo. Ctrl-C stops all of it."""
+    from pixel_lora_pipeline.launch import up as launch
+
+    raise typer.Exit(launch(Settings(), console, once=once))
+
+
+@app.command()
+def demo() -> None:
+    """Train the demo's LoRA again into its watched folder, where a running pipeline evaluates it."""
+    import subprocess
+
+    from pixel_lora_pipeline.embedded.demo import demo_command
+
+    raise typer.Exit(subprocess.run(demo_command(Settings().home), check=False).returncode)
+
+
+@app.command(name="test-epoch")
+def test_epoch(
+    path: Annotated[Path, typer.Argument(help="A checkpoint, wherever it lies.")],
+    out: Annotated[Path | None, typer.Option(help="Where the contact sheet is written; beside it by default.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Generate the suite with one checkpoint and measure it, without database or Dagster."""
+    from pixel_lora_pipeline.validate.single import evaluate_file
+
+    settings = Settings()
+    target = out or Path.cwd() / f"{path.stem}-sheet.png"
+    evaluation = evaluate_file(path, settings, target, console if not as_json else Console(stderr=True))
+    if as_json:
+        print(json.dumps(evaluation.metrics))
+        return
+    _print_metrics(evaluation.metrics)
+    console.print(f"Contact sheet: {target}")
+
+
+@app.command(name="log-epoch")
+def log_epoch(
+    epoch: int,
+    visual: Annotated[int, typer.Argument(help="How it looks, 1 to 10.")],
+    style: Annotated[int, typer.Argument(help="How well it keeps the style, 1 to 10.")],
+    prompt: Annotated[int, typer.Argument(help="How well it follows the prompts, 1 to 10.")],
+    notes: Annotated[str | None, typer.Argument()] = None,
+    run: Annotated[str | None, typer.Option(help="Name of the run; the newest by default.")] = None,
+) -> None:
+    """Store a person's scores of an epoch."""
+    from pixel_lora_pipeline.configured_store import configured_store
+
+    with configured_store(Settings()) as store:
+        store.epochs.log_subjective(run, epoch, visual, style, prompt, notes)
+        name = run or store.epochs.table(None)[0].run_name
+    console.print(f"Stored for epoch {epoch} of {name}: visual {visual}, style {style}, prompt {prompt}")
+
+
+@app.command()
+def inspect(path: Path, as_json: Json = False) -> None:
+    """Show every parameter of a checkpoint with its source, and what is missing with the reason."""
+    from pixel_lora_pipeline.train import read_checkpoint
+
+    checkpoint = read_checkpoint(path)
+    if as_json:
+        document: dict[str, Any] = {
+            "run": asdict(checkpoint.run),
+            "epoch": checkpoint.epoch,
+            "step": checkpoint.step,
+            "sha256": checkpoint.sha256,
+            "parameters": {name: asdict(value) for name, value in checkpoint.parameters.items()},
+            "missing": checkpoint.missing,
+        }
+        print(json.dumps(document, default=str))
+        return
+    table = Table("parameter", "value", "source", title=f"{checkpoint.run.name}, epoch {checkpoint.epoch}")
+    for name, value in sorted(checkpoint.parameters.items()):
+        table.add_row(name, str(value.value), value.source)
+    console.print(table)
+    missing = Table("missing", "why")
+    for name, reason in sorted(checkpoint.missing.items()):
+        missing.add_row(name, reason)
+    console.print(missing)
+
+
+@app.command()
+def migrate(check: Annotated[bool, typer.Option(help="Only say what would be applied.")] = False) -> None:
+    """Bring the database to the newest state."""
+    from pixel_lora_pipeline.configured_store import configured_database
+    from pixel_lora_pipeline.store import check as check_schema
+    from pixel_lora_pipeline.store import migrate as apply
+
+    with configured_database(Settings()) as url:
+        if check:
+            pending = check_schema(url).pending
+            console.print("\n".join(pending) if pending else "Nothing to apply")
+            raise typer.Exit(1 if pending else 0)
+        applied = apply(url)
+        console.print("\n".join(f"Applied {name}" for name in applied) if applied else "Nothing to apply")
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Say what is configured, what is missing, and how to fix it."""
+    from pixel_lora_pipeline.doctor import examine
+
+    findings = examine(Settings())
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in findings]))
+    else:
+        for finding in findings:
+            mark = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "fault": "[red]fault[/]"}[finding.state]
+            console.print(f"{mark:>18}  {finding.subject}: {finding.message}")
+    raise typer.Exit(1 if any(finding.state == "fault" for finding in findings) else 0)
+
+
+def _print_metrics(metrics: dict[str, Any]) -> None:
+    table = Table("measure", "value")
+    for group in ("color_accuracy", "style_quality"):
+        for name, value in metrics[group].items():
+            table.add_row(f"{group}.{name}", "cannot tell" if value is None else str(value))
+    console.print(table)
+
+
+def main() -> None:
+    """Runs the command line; errors that say what to do are printed without a traceback."""
+    from pixel_lora_pipeline.store import DatabaseError, DatabaseUrlError, MigrationError
+    from pixel_lora_pipeline.train import CheckpointError
+
+    try:
+        app()
+    except (CheckpointError, DatabaseError, DatabaseUrlError, MigrationError, LookupError) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""Everything a user can set: environment variables win over `pixel_lora.toml`, which wins over the defaults."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """Typed configuration, read once at start and passed down.
+
+    Variables are prefixed `PIXEL_LORA_` (`PIXEL_LORA_WATCHED='["/runs"]'`), except `DATABASE_URL`, which
+    hosting services set under that name.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="PIXEL_LORA_", toml_file="pixel_lora.toml", extra="forbid", populate_by_name=True
+    )
+
+    home: Path = Field(
+        default=PROJECT_ROOT / ".pixel_lora",
+        description="Folder of everything we write: database, images, Dagster's files, the demo's checkpoints.",
+    )
+    database_url: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("DATABASE_URL", "PIXEL_LORA_DATABASE_URL", "database_url"),
+        description="Postgres to use; without one the embedded server is started.",
+    )
+    watched: list[Path] = Field(
+        default_factory=list,
+        description="Folders in which trainings leave their checkpoints; without one the demo trains its own.",
+    )
+    base_model: str | None = Field(
+        default=None,
+        description="Diffusers folder, single-file checkpoint or hub name; without one the embedded model.",
+    )
+    allow_downloads: bool = Field(default=False, description="Whether a hub name may be fetched from the network.")
+    suite: Path | None = Field(default=None, description="Prompt suite (TOML); without one the built-in suite.")
+    lora_strength: float = Field(default=1.0, ge=0.0, le=2.0, description="Multiplier of the LoRA when generating.")
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    sensor_interval_seconds: int = Field(default=3, ge=1, description="How often the watched folders are listed.")
+    port: int = Field(default=3000, ge=1, le=65535, description="Port of Dagster's UI on 127.0.0.1.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then environment, then the TOML file of the current folder."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)

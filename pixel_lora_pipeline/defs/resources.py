@@ -1,0 +1,55 @@
+"""What assets need from the outside, built from configuration when a run starts."""
+
+import dagster as dg
+
+from pixel_lora_pipeline.config import Settings
+from pixel_lora_pipeline.store import Store
+from pixel_lora_pipeline.validate.generate import Generator
+from pixel_lora_pipeline.validate.suite import Suite, load_suite
+
+
+@dg.resource(description="Everything a user can set, from the environment and pixel_lora.toml.")
+def settings_resource() -> Settings:
+    """The configuration of this process."""
+    return Settings()
+
+
+@dg.resource(required_resource_keys={"settings"}, description="The database and the folder of images.")
+def store_resource(context: dg.InitResourceContext) -> Store:
+    """The store of the configured database."""
+    settings: Settings = context.resources.settings
+    if settings.database_url is None:
+        raise dg.DagsterInvalidConfigError(
+            "DATABASE_URL is not set. Start Dagster with `pixel-lora up`, which starts the embedded database and "
+            "sets it, or set it to your own Postgres.",
+            [],
+            None,
+        )
+    return Store(settings.database_url.get_secret_value(), settings.home / "images")
+
+
+@dg.resource(required_resource_keys={"settings"}, description="The base model that paints the test images.")
+def generator_resource(context: dg.InitResourceContext) -> Generator:
+    """The generator; the base model is loaded at the first image."""
+    settings: Settings = context.resources.settings
+    return Generator(
+        settings.base_model,
+        device=settings.device,
+        allow_downloads=settings.allow_downloads,
+        strength=settings.lora_strength,
+    )
+
+
+@dg.resource(required_resource_keys={"settings"}, description="The prompts that every checkpoint is tested with.")
+def suite_resource(context: dg.InitResourceContext) -> Suite:
+    """The configured prompt suite."""
+    settings: Settings = context.resources.settings
+    return load_suite(settings.suite)
+
+
+resources = {
+    "settings": settings_resource,
+    "store": store_resource,
+    "generator": generator_resource,
+    "suite": suite_resource,
+}

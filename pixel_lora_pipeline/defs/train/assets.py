@@ -1,0 +1,57 @@
+"""What a training left behind, as it entered the database."""
+
+from typing import Any
+
+import dagster as dg
+
+from pixel_lora_pipeline.defs.execution import OWNERS, retry_transient_faults
+from pixel_lora_pipeline.defs.partitions import checkpoints
+from pixel_lora_pipeline.store import Store
+from pixel_lora_pipeline.train import Checkpoint, CheckpointError, read_checkpoint, verify_weights
+
+
+@dg.asset(
+    partitions_def=checkpoints,
+    group_name="train",
+    kinds={"safetensors", "postgres"},
+    owners=OWNERS,
+    retry_policy=retry_transient_faults,
+)
+def model_checkpoint(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store]) -> dg.MaterializeResult[Any]:
+    """One file that a training saved: verified, and registered with every parameter that can be known of it."""
+    landed = store.checkpoint_files.newest(context.partition_key)
+    try:
+        checkpoint = read_checkpoint(landed.path)
+        verify_weights(landed.path)
+    except CheckpointError as error:
+        if not error.retry:
+            store.refused_checkpoints.add(landed.path, landed.signature, error.fault, error.remedy)
+        raise dg.Failure(str(error), allow_retries=error.retry) from error
+    stored = store.checkpoints.register(checkpoint)
+    return dg.MaterializeResult(metadata=checkpoint_metadata(checkpoint, stored.run_name))
+
+
+def checkpoint_metadata(checkpoint: Checkpoint, run_name: str) -> dict[str, dg.MetadataValue]:
+    """What the UI shows of a checkpoint: numbers that plot, and every parameter with its source."""
+    records = [
+        dg.TableRecord({"parameter": name, "value": str(value.value), "source": value.source})
+        for name, value in sorted(checkpoint.parameters.items())
+        if value.value is not None
+    ]
+    numbers = {
+        name: dg.MetadataValue.float(float(value))
+        for name, value in (
+            ("epoch", checkpoint.epoch),
+            ("step", checkpoint.step),
+            ("size_bytes", checkpoint.size),
+        )
+        if value is not None
+    }
+    return {
+        **numbers,
+        "run": dg.MetadataValue.text(run_name),
+        "file": dg.MetadataValue.path(str(checkpoint.path)),
+        "sha256": dg.MetadataValue.text(checkpoint.sha256),
+        "parameters_missing": dg.MetadataValue.int(len(checkpoint.missing)),
+        "parameters": dg.MetadataValue.table(records),
+    }

@@ -1,0 +1,244 @@
+"""What is known of each epoch: scores by eye, measurements, state. Table `epoch_results`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import psycopg
+from psycopg.rows import DictRow
+
+from pixel_lora_pipeline.store.database import Database, RowId
+from pixel_lora_pipeline.store.values import clean_text, jsonb, write_what_fits
+
+EvaluationStatus = Literal["registered", "generated", "evaluated", "failed"]
+
+_LOWEST_SCORE, _HIGHEST_SCORE = 1, 10
+
+
+class UnknownRunError(LookupError):
+    """No training run has that name; the message lists those that there are."""
+
+
+class UnknownEpochError(LookupError):
+    """No row of `epoch_results` has that id."""
+
+
+@dataclass(frozen=True)
+class EpochRow:
+    """One line of a run's table.
+
+    Attributes
+    ----------
+    visual_quality_score, style_match_score, prompt_adherence_score
+        1 to 10, by eye; None if nobody has scored.
+    color_accuracy, style_quality
+        0 to 100, `overall` of the two groups in `quantitative_metrics`; None if not measured.
+    contact_sheet
+        Path of the picture with all images of the epoch.
+    """
+
+    run_name: str
+    epoch_id: RowId
+    epoch: int | None
+    step: int | None
+    visual_quality_score: float | None
+    style_match_score: float | None
+    prompt_adherence_score: float | None
+    color_accuracy: float | None
+    style_quality: float | None
+    evaluation_status: EvaluationStatus | None
+    contact_sheet: str | None
+    notes: str | None
+
+
+class Epochs:
+    """Scores and measurements of epochs."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def set_metrics(self, epoch_id: RowId, quantitative_metrics: Mapping[str, Any]) -> None:
+        """Store an epoch's rollup, with its overall colour accuracy in a column of its own as well.
+
+        Raises
+        ------
+        UnknownEpochError
+            If there is no such epoch.
+        """
+        document = jsonb(quantitative_metrics)
+        color = document.obj.get("color_accuracy") or {}
+        with self._database.connection() as connection:
+            self._update(
+                connection,
+                "UPDATE epoch_results SET quantitative_metrics = %s, measured_at = now() WHERE id = %s",
+                epoch_id,
+                document,
+            )
+            write_what_fits(
+                connection, "epoch_results", epoch_id, {"color_accuracy_score": color.get("overall")}
+            )
+
+    def set_status(self, epoch_id: RowId, status: EvaluationStatus) -> None:
+        """Record how far the evaluation of an epoch has come.
+
+        Raises
+        ------
+        UnknownEpochError
+            If there is no such epoch.
+        """
+        with self._database.connection() as connection:
+            self._update(
+                connection, "UPDATE epoch_results SET evaluation_status = %s WHERE id = %s", epoch_id, status
+            )
+
+    def set_contact_sheet(self, epoch_id: RowId, path: str) -> None:
+        """Record where the picture with all images of an epoch lies.
+
+        Raises
+        ------
+        UnknownEpochError
+            If there is no such epoch.
+        """
+        with self._database.connection() as connection:
+            self._update(
+                connection,
+                "UPDATE epoch_results SET contact_sheet = %s WHERE id = %s",
+                epoch_id,
+                clean_text(path),
+            )
+
+    def log_subjective(
+        self,
+        run_name: str | None,
+        epoch: int,
+        visual: int,
+        style: int,
+        prompt_adherence: int,
+        notes: str | None = None,
+    ) -> RowId:
+        """Record a person's scores of an epoch and return the id of its row.
+
+        Scoring an epoch again replaces its scores. An epoch that no checkpoint has been seen of yet gets a
+        row, and the checkpoint joins it when it comes.
+
+        Parameters
+        ----------
+        run_name
+            The run's name; None for the run whose checkpoint came last.
+        epoch
+            Counted from 1.
+        visual, style, prompt_adherence
+            Whole numbers from 1 (worst) to 10.
+        notes
+            None leaves notes that are there as they are.
+
+        Raises
+        ------
+        ValueError
+            If a score is not a whole number from 1 to 10, or the epoch not one from 1.
+        UnknownRunError
+            If there is no run of that name, or none at all.
+        """
+        scores = {"visual": visual, "style": style, "prompt adherence": prompt_adherence}
+        for name, score in scores.items():
+            if not _is_whole(score) or not _LOWEST_SCORE <= score <= _HIGHEST_SCORE:
+                raise ValueError(
+                    f"the {name} score must be a whole number from {_LOWEST_SCORE} to {_HIGHEST_SCORE}, "
+                    f"not {score!r}."
+                )
+        if not _is_whole(epoch) or epoch < 1:
+            raise ValueError(f"epochs are whole numbers from 1, not {epoch!r}.")
+        with self._database.connection() as connection:
+            run = _find_run(connection, run_name)
+            # Two people scoring the same new epoch wait for each other here.
+            connection.execute("SELECT id FROM training_runs WHERE id = %s FOR UPDATE", (run["id"],))
+            row = connection.execute(
+                """
+                SELECT id FROM epoch_results
+                WHERE training_run_id = %s AND epoch_number = %s AND superseded_at IS NULL
+                ORDER BY partition_key ~ '-step[0-9]+$', registered_at DESC NULLS LAST, id DESC LIMIT 1
+                """,
+                (run["id"], epoch),
+            ).fetchone()
+            if row is None:
+                row = connection.execute(
+                    "INSERT INTO epoch_results (training_run_id, epoch_number) VALUES (%s, %s) RETURNING id",
+                    (run["id"], epoch),
+                ).fetchone()
+            assert row is not None  # noqa: S101 - RETURNING returns
+            connection.execute(
+                """
+                UPDATE epoch_results SET visual_quality_score = %s, style_match_score = %s,
+                    prompt_adherence_score = %s, notes = coalesce(%s, notes), scored_at = now()
+                WHERE id = %s
+                """,
+                (visual, style, prompt_adherence, None if notes is None else clean_text(notes), row["id"]),
+            )
+        epoch_id: RowId = row["id"]
+        return epoch_id
+
+    def table(self, run_name: str | None = None) -> list[EpochRow]:
+        """The epochs of a run in the order of training; None for the run whose checkpoint came last.
+
+        Of a file that was overwritten only the newest is listed. Without any run the table is empty.
+
+        Raises
+        ------
+        UnknownRunError
+            If there is no run of that name.
+        """
+        with self._database.connection() as connection:
+            if run_name is None and _run_names(connection) == []:
+                return []
+            run = _find_run(connection, run_name)
+            rows = connection.execute(
+                """
+                SELECT run_name, epoch_result_id AS epoch_id, epoch_number AS epoch, step,
+                visual_quality_score,
+                       style_match_score, prompt_adherence_score, color_accuracy, style_quality,
+                       evaluation_status, contact_sheet, notes
+                FROM v_epoch_progress WHERE training_run_id = %s
+                ORDER BY epoch_number, step NULLS FIRST, epoch_result_id
+                """,
+                (run["id"],),
+            )
+            return [EpochRow(**row) for row in rows]
+
+    def _update(
+        self, connection: psycopg.Connection[DictRow], statement: str, epoch_id: RowId, value: Any
+    ) -> None:
+        if connection.execute(statement.encode(), (value, epoch_id)).rowcount == 0:
+            raise UnknownEpochError(
+                f"epoch_results has no row {epoch_id}: it was deleted. Materialise model_checkpoint for the "
+                "checkpoint again."
+            )
+
+
+def _find_run(connection: psycopg.Connection[DictRow], run_name: str | None) -> DictRow:
+    """The run of a name, or the newest; of several with one name (older tables may have them) the newest."""
+    row = connection.execute(
+        """
+        SELECT id, run_name FROM training_runs WHERE %(name)s::text IS NULL OR run_name = %(name)s
+        ORDER BY last_checkpoint_at DESC NULLS LAST, id DESC LIMIT 1
+        """,
+        {"name": run_name},
+    ).fetchone()
+    if row is not None:
+        return row
+    known = _run_names(connection)
+    if not known:
+        raise UnknownRunError("there is no training run yet: runs appear with their first checkpoint.")
+    raise UnknownRunError(
+        f"there is no training run {run_name!r}. Known runs, newest first: {', '.join(known)}."
+    )
+
+
+def _run_names(connection: psycopg.Connection[DictRow]) -> list[str]:
+    rows = connection.execute(
+        "SELECT run_name FROM training_runs ORDER BY last_checkpoint_at DESC NULLS LAST, id DESC"
+    )
+    return [row["run_name"] for row in rows]
+
+
+def _is_whole(number: object) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool)

@@ -1,0 +1,157 @@
+"""Test images, one row each: table `prompt_test_results`; their files lie in the image store."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pixel_lora_pipeline.store.database import Database, RowId
+from pixel_lora_pipeline.store.image_store import ImageStore
+from pixel_lora_pipeline.store.values import canonical_json, clean_text, jsonb
+
+
+@dataclass(frozen=True)
+class TestImage:
+    """A generated image on its way into the store.
+
+    Attributes
+    ----------
+    fingerprint
+        Everything that shaped the image: model and LoRA hashes, prompt, seed, size, steps, versions, …
+    png
+        The encoded file.
+    warnings
+        What was odd about it (black, generated again in float32, …); empty as a rule.
+    """
+
+    __test__ = False  # the name is no invitation to pytest
+
+    suite_name: str
+    suite_version: str
+    prompt_id: str
+    prompt: str
+    negative_prompt: str
+    seed: int
+    width: int
+    height: int
+    fingerprint: Mapping[str, Any]
+    png: bytes
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """A generated image, as `prompt_test_results` knows it; `image_sha256` names its file."""
+
+    id: RowId
+    suite_name: str
+    suite_version: str
+    prompt_id: str
+    prompt: str
+    negative_prompt: str
+    seed: int
+    width: int
+    height: int
+    fingerprint: dict[str, Any]
+    fingerprint_hash: str
+    image_sha256: str
+    warnings: tuple[str, ...]
+    metrics: dict[str, Any] | None
+    metrics_version: str | None
+
+
+def fingerprint_hash(fingerprint: Mapping[str, Any]) -> str:
+    """The SHA-256 of a fingerprint in hexadecimal, whatever the order of its keys."""
+    return hashlib.sha256(canonical_json(fingerprint).encode()).hexdigest()
+
+
+class Images:
+    """The images of each epoch, and, with None for the epoch, those of the base model alone."""
+
+    def __init__(self, database: Database, files: ImageStore) -> None:
+        self._database = database
+        self._files = files
+
+    def add(self, epoch_id: RowId | None, images: Iterable[TestImage]) -> None:
+        """Store images: first the files, then their rows, all of them or none.
+
+        An image whose fingerprint the epoch has already replaces the older one; its metrics are kept only if
+        the picture is the same to the byte.
+        """
+        rows = [
+            {
+                "epoch": epoch_id,
+                "suite_name": image.suite_name,
+                "suite_version": image.suite_version,
+                "prompt_id": image.prompt_id,
+                "prompt": clean_text(image.prompt),
+                "negative_prompt": clean_text(image.negative_prompt),
+                "seed": image.seed,
+                "fingerprint": jsonb(image.fingerprint),
+                "fingerprint_hash": fingerprint_hash(image.fingerprint),
+                "image_sha256": self._files.put(image.png),
+                "width": image.width,
+                "height": image.height,
+                "warnings": [clean_text(warning) for warning in image.warnings],
+            }
+            for image in images
+        ]
+        # In the same order for everybody, so that two who add the same images wait for each other, not
+        # crosswise.
+        rows.sort(key=lambda row: str(row["fingerprint_hash"]))
+        with self._database.connection() as connection:
+            connection.cursor().executemany(
+                """
+                INSERT INTO prompt_test_results (
+                    epoch_result_id, suite_name, suite_version, prompt_id, prompt, negative_prompt, seed,
+                    fingerprint, fingerprint_hash, image_sha256, width, height, warnings, created_at)
+                VALUES (
+                    %(epoch)s, %(suite_name)s, %(suite_version)s, %(prompt_id)s, %(prompt)s,
+                    %(negative_prompt)s, %(seed)s, %(fingerprint)s, %(fingerprint_hash)s, %(image_sha256)s,
+                    %(width)s, %(height)s, %(warnings)s, now())
+                ON CONFLICT (epoch_result_id, fingerprint_hash) WHERE fingerprint_hash IS NOT NULL DO UPDATE
+                SET
+                    suite_name = excluded.suite_name, suite_version = excluded.suite_version,
+                    prompt_id = excluded.prompt_id, image_sha256 = excluded.image_sha256,
+                    warnings = excluded.warnings, created_at = excluded.created_at,
+                    metrics = CASE WHEN prompt_test_results.image_sha256 = excluded.image_sha256
+                                   THEN prompt_test_results.metrics END,
+                    metrics_version = CASE WHEN prompt_test_results.image_sha256 = excluded.image_sha256
+                                           THEN prompt_test_results.metrics_version END
+                """,
+                rows,
+            )
+
+    def of_epoch(self, epoch_id: RowId | None, suite_version: str | None = None) -> list[StoredImage]:
+        """All images of an epoch, or those of one version of the suite; by prompt and seed."""
+        with self._database.connection() as connection:
+            rows = connection.execute(
+                """
+                SELECT id, suite_name, suite_version, prompt_id, prompt, negative_prompt, seed, width, height,
+                       fingerprint, fingerprint_hash, image_sha256, warnings, metrics, metrics_version
+                FROM prompt_test_results
+                WHERE epoch_result_id IS NOT DISTINCT FROM %(epoch)s AND fingerprint_hash IS NOT NULL
+                  AND (%(suite)s::text IS NULL OR suite_version = %(suite)s)
+                ORDER BY prompt_id, seed, id
+                """,
+                {"epoch": epoch_id, "suite": suite_version},
+            )
+            return [StoredImage(**{**row, "warnings": tuple(row["warnings"])}) for row in rows]
+
+    def known_fingerprints(self, epoch_id: RowId | None) -> set[str]:
+        """Hashes of the fingerprints that an epoch has images of, leaving out images whose file is gone."""
+        with self._database.connection() as connection:
+            rows = connection.execute(
+                "SELECT fingerprint_hash, image_sha256 FROM prompt_test_results "
+                "WHERE epoch_result_id IS NOT DISTINCT FROM %s AND fingerprint_hash IS NOT NULL",
+                (epoch_id,),
+            )
+            return {row["fingerprint_hash"] for row in rows if self._files.has(row["image_sha256"])}
+
+    def set_metrics(self, metrics: Mapping[RowId, Mapping[str, Any]], metrics_version: str) -> None:
+        """Store what was measured on images, by the id of their rows."""
+        with self._database.connection() as connection:
+            connection.cursor().executemany(
+                "UPDATE prompt_test_results SET metrics = %s, metrics_version = %s WHERE id = %s",
+                [(jsonb(measured), metrics_version, image_id) for image_id, measured in metrics.items()],
+            )

@@ -1,0 +1,53 @@
+"""Keeps the log readable while diffusers and transformers load: only lines known to be harmless are dropped."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+# Logger → beginning or part of a message that says nothing wrong. Everything else still reaches the log.
+_HARMLESS = {
+    # A LoRA trained on the U-Net alone has nothing for the text encoder; the module count is checked anyway.
+    "diffusers.loaders.lora_base": "No LoRA keys associated to",
+    # The same for the U-Net, and a copy of the exception that is raised right after.
+    "diffusers.loaders.peft": r"No LoRA keys associated to|was unsuccessful with the following error",
+    # Image processors for models that are not used here.
+    "transformers.utils.import_utils": "requires torchvision",
+}
+
+
+@contextmanager
+def harmless_lines_dropped() -> Iterator[None]:
+    """Drop the log lines listed in this module for as long as the context lasts."""
+    with ExitStack() as stack:
+        for name, pattern in _HARMLESS.items():
+            logger, quiet = logging.getLogger(name), _Without(pattern)
+            logger.addFilter(quiet)
+            stack.callback(logger.removeFilter, quiet)
+        yield
+
+
+@contextmanager
+def loading_bars_hidden() -> Iterator[None]:
+    """Hide the bars of models that load from disk in a blink; as they were afterwards.
+
+    Not for downloads: they take long, and their bar is wanted.
+    """
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    with ExitStack() as stack:
+        for library in (diffusers_logging, transformers_logging):
+            if library.is_progress_bar_enabled():
+                library.disable_progress_bar()
+                stack.callback(library.enable_progress_bar)
+        yield
+
+
+class _Without(logging.Filter):
+    def __init__(self, pattern: str) -> None:
+        super().__init__()
+        self._patterns = pattern.split("|")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        return not any(pattern in message for pattern in self._patterns)

@@ -1,0 +1,48 @@
+"""The one table that says which hex a colour word means, for captions, prompts and the embedded model."""
+
+from typing import Final
+
+# The words that captions of pixel-art portraits use. Where CSS has a muddy or
+# extreme value for a word (green #008000, yellow #ffff00, brown #a52a2a) the
+# table holds what sprite painters usually mean by it. Neighbours are at least
+# ΔE00 10 apart, so that "the nearest named colour" is a meaningful question.
+NAMED_COLORS: Final[dict[str, str]] = {
+    "black": "#1b1b1f",
+    "white": "#f4f4f4",
+    "grey": "#8a8a8f",
+    "red": "#d62828",
+    "orange": "#f08a24",
+    "yellow": "#f5d83d",
+    "green": "#2e9e44",
+    "teal": "#1fa6a0",
+    "blue": "#2f5fd0",
+    "purple": "#7b3fb5",
+    "pink": "#ff69b4",
+    "brown": "#7a4a26",
+}
+
+# Other words for the same colours, and words that only make sense for one thing.
+SYNONYMS: Final[dict[str, str]] = {
+    "gray": "#8a8a8f",
+    "silver": "#c0c0c8",
+    "gold": "#ffd700",
+    "golden": "#ffd700",
+    "blonde": "#f0cf65",
+    "blond": "#f0cf65",
+    "turquoise": "#1fa6a0",
+    "violet": "#7b3fb5",
+    "crimson": "#dc143c",
+    "navy": "#1b2a5c",
+    "magenta": "#ff00ff",
+    "cyan": "#00bcd4",
+    "lime": "#8fd14f",
+    "beige": "#e8d8b0",
+    "cream": "#fff4d6",
+}
+
+SKIN_TONES: Final[dict[str, str]] = {
+    "light": "#f6d3b3",
+    "medium": "#d49a6a",
+    "tan": "#b87a4b",
+    "dark": "#6b4028",
+}

@@ -1,0 +1,72 @@
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+
+from pixel_lora_pipeline.store import Database, Store, embedded_postgres, migrate
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """Address of a real server that lives as long as the tests."""
+    # Not pytest's temporary folder: as root it is closed to the account under which the server runs.
+    home = Path(tempfile.mkdtemp(prefix="pixel-lora-tests-"))
+    home.chmod(0o755)
+    try:
+        with embedded_postgres(home) as url:
+            with psycopg.connect(url, autocommit=True) as connection:
+                # Nothing here has to survive a power cut.
+                connection.execute("ALTER SYSTEM SET fsync = off")
+                connection.execute("SELECT pg_reload_conf()")
+            yield url
+    finally:
+        shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres: str) -> Iterator[str]:
+    """Name of a migrated database that is only ever copied."""
+    with _fresh_database(postgres) as url:
+        migrate(url)
+        yield conninfo_to_dict(url)["dbname"]
+
+
+@pytest.fixture
+def database(postgres: str, migrated_template: str) -> Iterator[Database]:
+    """A migrated, empty database of the test's own."""
+    with _fresh_database(postgres, migrated_template) as url:
+        yield Database(url)
+
+
+@pytest.fixture
+def empty_database(postgres: str) -> Iterator[Database]:
+    """A database of the test's own in which nothing is."""
+    with _fresh_database(postgres) as url:
+        yield Database(url)
+
+
+@pytest.fixture
+def store(database: Database, tmp_path: Path) -> Store:
+    """A store of the test's own."""
+    return Store(database.url, tmp_path / "images")
+
+
+@contextmanager
+def _fresh_database(server: str, template: str = "template1") -> Iterator[str]:
+    name = f"test_{uuid4().hex[:12]}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+        )
+        try:
+            yield urlsplit(server)._replace(path=f"/{name}").geturl()
+        finally:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
