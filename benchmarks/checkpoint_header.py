@@ -35,15 +35,9 @@ def sd15_layers() -> Iterator[tuple[str, int, int]]:
             yield f"{prefix}_self_attn_{projection}", 768, 768
         yield f"{prefix}_mlp_fc1", 768, 3072
         yield f"{prefix}_mlp_fc2", 3072, 768
-    down = [
-        (f"down_blocks_{block}_attentions_{layer}", 320 * 2**block)
-        for block in range(3)
-        for layer in range(2)
-    ]
+    down = [(f"down_blocks_{block}_attentions_{layer}", 320 * 2**block) for block in range(3) for layer in range(2)]
     up = [
-        (f"up_blocks_{block}_attentions_{layer}", 1280 // 2 ** (block - 1))
-        for block in (1, 2, 3)
-        for layer in range(3)
+        (f"up_blocks_{block}_attentions_{layer}", 1280 // 2 ** (block - 1)) for block in (1, 2, 3) for layer in range(3)
     ]
     for name, width in [*down, ("mid_block_attentions_0", 1280), *up]:
         yield from transformer_layers(f"lora_unet_{name}", width, context=768, depth=1)
@@ -80,12 +74,8 @@ def write_lora(path: Path, layers: list[tuple[str, int, int]], megabytes: int) -
     random = np.random.default_rng(0)
     tensors: dict[str, np.ndarray] = {}
     for name, inputs, outputs in layers:
-        tensors[f"{name}.lora_down.weight"] = random.standard_normal((rank, inputs), np.float32).astype(
-            np.float16
-        )
-        tensors[f"{name}.lora_up.weight"] = random.standard_normal((outputs, rank), np.float32).astype(
-            np.float16
-        )
+        tensors[f"{name}.lora_down.weight"] = random.standard_normal((rank, inputs), np.float32).astype(np.float16)
+        tensors[f"{name}.lora_up.weight"] = random.standard_normal((outputs, rank), np.float32).astype(np.float16)
         tensors[f"{name}.alpha"] = np.array(rank / 2, np.float16)
     tags = {f"tag {number}": number for number in range(2_000)}
     metadata = {
@@ -126,9 +116,7 @@ def peak_megabytes(path: Path) -> float:
 
 
 def main() -> int:
-    table = Table(
-        "base", "file", "tensors", "median", "processor", "of 30 ms", "peak memory", "against 15 MB"
-    )
+    table = Table("base", "file", "tensors", "median", "processor", "of 30 ms", "peak memory", "against 15 MB")
     is_good = True
     with tempfile.TemporaryDirectory() as folder:
         for base, layers in (("SD 1.5", list(sd15_layers())), ("SDXL", list(sdxl_layers()))):

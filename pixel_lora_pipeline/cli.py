@@ -49,13 +49,34 @@ def test_epoch(
     as_json: Json = False,
 ) -> None:
     """Generate the suite with one checkpoint and measure it, without database or Dagster."""
-    from pixel_lora_pipeline.validate.single import evaluate_file
+    from rich.progress import Progress
+
+    from pixel_lora_pipeline.embedded.loading import WEIGHTS
+    from pixel_lora_pipeline.train import read_checkpoint, verify_weights
+    from pixel_lora_pipeline.validate import Generator, base_kind, evaluate_file, load_suite
 
     settings = Settings()
-    target = out or Path.cwd() / f"{path.stem}-sheet.png"
-    evaluation = evaluate_file(path, settings, target, console if not as_json else Console(stderr=True))
+    read_checkpoint(path)
+    verify_weights(path)
+    generator = Generator(
+        settings.base_model or WEIGHTS,
+        device=settings.device,
+        allow_downloads=settings.allow_downloads,
+        strength=settings.lora_strength,
+    )
+    with Progress(console=Console(stderr=True)) as bars:
+        task = bars.add_task("Generating", total=None)
+        evaluation = evaluate_file(
+            path,
+            generator,
+            load_suite(settings.suite),
+            base_kind(settings.base_model),
+            on_progress=lambda done, total: bars.update(task, completed=done, total=total),
+        )
+    target = out or path.with_name(f"{path.stem}-contact-sheet.png")
+    target.write_bytes(evaluation.contact_sheet)
     if as_json:
-        print(json.dumps(evaluation.metrics))
+        print(json.dumps({"contact_sheet": str(target), **evaluation.metrics}))
         return
     _print_metrics(evaluation.metrics)
     console.print(f"Contact sheet: {target}")

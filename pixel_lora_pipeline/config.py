@@ -46,7 +46,6 @@ class Settings(BaseSettings):
     suite: Path | None = Field(default=None, description="Prompt suite (TOML); without one the built-in suite.")
     lora_strength: float = Field(default=1.0, ge=0.0, le=2.0, description="Multiplier of the LoRA when generating.")
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    sensor_interval_seconds: int = Field(default=3, ge=1, description="How often the watched folders are listed.")
     port: int = Field(default=3000, ge=1, le=65535, description="Port of Dagster's UI on 127.0.0.1.")
 
     @classmethod

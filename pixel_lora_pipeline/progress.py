@@ -1,62 +1,69 @@
 """What a person at the terminal sees while epochs land and are evaluated."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
 
+from rich.markup import escape
 from rich.table import Table
 
-from pixel_lora_pipeline.store import EpochRow, Store
+from pixel_lora_pipeline.store import EpochRow, RowId, Store
+
+# Heading → where the value stands in `epoch_results.quantitative_metrics`; all but the last are 0 to 100.
+SCORES: Final[dict[str, tuple[str, ...]]] = {
+    "overall": ("overall_score",),
+    "colour": ("color_accuracy", "overall"),
+    "background": ("color_accuracy", "background_accuracy"),
+    "hair": ("color_accuracy", "hair_accuracy"),
+    "style": ("style_quality", "overall"),
+    "palette": ("style_quality", "color_palette_size"),
+}
 
 
-@dataclass
 class EpochProgress:
-    """What was already said: checkpoints by their row's id."""
+    """What happened to epochs since this object was made or asked last."""
 
-    landed: set[int] = field(default_factory=set)
-    evaluated: set[int] = field(default_factory=set)
-    refused: set[int] = field(default_factory=set)
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._started = datetime.now(UTC)
+        rows = store.epochs.recent()
+        self._landed: set[RowId] = {row.epoch_id for row in rows}
+        self.evaluated: set[RowId] = {row.epoch_id for row in rows if row.quantitative_metrics is not None}
+        self._refused: set[tuple[str, str]] = set()
 
-
-def follow_epochs(store: Store, progress: EpochProgress, run_name: str | None) -> Iterator[str]:
-    """One line for everything that happened since the last call."""
-    for refusal in store.refused_checkpoints.list():
-        if refusal.id not in progress.refused:
-            progress.refused.add(refusal.id)
-            yield f"[red]Refused[/] {refusal.path}: {refusal.fault} {refusal.remedy}"
-    for row in store.epochs.table(run_name):
-        name = f"{row.run_name} epoch {row.epoch}" if row.epoch is not None else f"{row.run_name} step {row.step}"
-        if row.epoch_id not in progress.landed:
-            progress.landed.add(row.epoch_id)
-            yield f"{name}: landed"
-        if row.overall is not None and row.epoch_id not in progress.evaluated:
-            progress.evaluated.add(row.epoch_id)
-            yield f"{name}: [green]evaluated[/], " + ", ".join(
-                f"{label} {value:.0f}" for label, value in _scores(row) if value is not None
-            )
+    def news(self) -> Iterator[str]:
+        """One line, with rich's markup, for each checkpoint that landed, was evaluated or was refused."""
+        for refusal in self._store.quarantine.list():
+            if refusal.refused_at >= self._started and (refusal.path, refusal.signature) not in self._refused:
+                self._refused.add((refusal.path, refusal.signature))
+                yield f"[red]Refused[/] {escape(refusal.path)}: {escape(refusal.fault)} {escape(refusal.remedy)}"
+        for row in self._store.epochs.recent():
+            name = escape(f"{row.run_name} {_position(row)}")
+            if row.epoch_id not in self._landed:
+                self._landed.add(row.epoch_id)
+                yield f"{name}: landed"
+            if row.quantitative_metrics is not None and row.epoch_id not in self.evaluated:
+                self.evaluated.add(row.epoch_id)
+                scores = ", ".join(f"{heading} {_shown(row, path, digits=0)}" for heading, path in SCORES.items())
+                yield f"{name}: [green]evaluated[/], {scores}"
 
 
 def summary_table(rows: Sequence[EpochRow]) -> Table:
-    """Epochs with their scores (0–100) and the picture to look at."""
-    table = Table(title="Evaluated epochs", title_justify="left")
-    for heading in ("run", "epoch", "overall", "colour", "background", "hair", "style", "palette"):
-        table.add_column(heading, justify="left" if heading == "run" else "right")
+    """Epochs with their scores and the picture to look at."""
+    table = Table("run", "epoch", *SCORES, title="Evaluated epochs", title_justify="left")
     table.add_column("contact sheet", overflow="fold")
     for row in rows:
-        table.add_row(
-            row.run_name,
-            "–" if row.epoch is None else str(row.epoch),
-            *("–" if value is None else f"{value:.1f}" for _, value in _scores(row)),
-            row.contact_sheet or "–",
-        )
+        scores = [_shown(row, path, digits=1) for path in SCORES.values()]
+        table.add_row(escape(row.run_name), _position(row), *scores, row.contact_sheet or "–")
     return table
 
 
-def _scores(row: EpochRow) -> list[tuple[str, float | None]]:
-    return [
-        ("overall", row.overall),
-        ("colour", row.color_accuracy),
-        ("background", row.background_accuracy),
-        ("hair", row.hair_accuracy),
-        ("style", row.style),
-        ("palette", row.color_palette_size),
-    ]
+def _position(row: EpochRow) -> str:
+    return f"epoch {row.epoch}" if row.epoch is not None else f"step {row.step}"
+
+
+def _shown(row: EpochRow, path: tuple[str, ...], digits: int) -> str:
+    value: Any = row.quantitative_metrics
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return "–" if value is None else f"{value:.{digits}f}"

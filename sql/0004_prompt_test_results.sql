@@ -15,6 +15,7 @@ ALTER TABLE prompt_test_results
     ADD COLUMN IF NOT EXISTS image_sha256 text,        -- its file in the image store
     ADD COLUMN IF NOT EXISTS width integer,
     ADD COLUMN IF NOT EXISTS height integer,
+    ADD COLUMN IF NOT EXISTS fault text,               -- why it shows nothing that could be measured
     ADD COLUMN IF NOT EXISTS warnings text[],
     ADD COLUMN IF NOT EXISTS metrics jsonb,
     ADD COLUMN IF NOT EXISTS metrics_version text,

@@ -3,9 +3,9 @@
 import dagster as dg
 
 from pixel_lora_pipeline.config import Settings
+from pixel_lora_pipeline.embedded.loading import WEIGHTS
 from pixel_lora_pipeline.store import Store
-from pixel_lora_pipeline.validate.generate import Generator
-from pixel_lora_pipeline.validate.suite import Suite, load_suite
+from pixel_lora_pipeline.validate import Generator, Suite, load_suite
 
 
 @dg.resource(description="Everything a user can set, from the environment and pixel_lora.toml.")
@@ -19,11 +19,9 @@ def store_resource(context: dg.InitResourceContext) -> Store:
     """The store of the configured database."""
     settings: Settings = context.resources.settings
     if settings.database_url is None:
-        raise dg.DagsterInvalidConfigError(
+        raise dg.Failure(
             "DATABASE_URL is not set. Start Dagster with `pixel-lora up`, which starts the embedded database and "
-            "sets it, or set it to your own Postgres.",
-            [],
-            None,
+            "sets it, or set it to your own Postgres."
         )
     return Store(settings.database_url.get_secret_value(), settings.home / "images")
 
@@ -33,7 +31,7 @@ def generator_resource(context: dg.InitResourceContext) -> Generator:
     """The generator; the base model is loaded at the first image."""
     settings: Settings = context.resources.settings
     return Generator(
-        settings.base_model,
+        settings.base_model or WEIGHTS,
         device=settings.device,
         allow_downloads=settings.allow_downloads,
         strength=settings.lora_strength,

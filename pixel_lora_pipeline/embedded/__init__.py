@@ -8,6 +8,8 @@ if TYPE_CHECKING:
 
 __all__ = ["load_pipeline", "train_lora"]
 
+# The module `train_lora` in this folder is a command. Importing it would put it where the function is expected.
+
 
 def __getattr__(name: str) -> Any:
     """Loads the trainer when it is first asked for: PyTorch and diffusers take seconds."""

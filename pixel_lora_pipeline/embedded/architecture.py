@@ -209,7 +209,7 @@ def _silence_residuals(half: torch.nn.Module) -> None:
 
 def _pass_through(convolution: torch.nn.Conv2d, channels: int) -> None:
     convolution.weight.zero_()
-    convolution.bias.zero_()
+    _bias(convolution).zero_()
     for channel in range(channels):
         convolution.weight[channel, channel, 0, 0] = 1.0
 
@@ -222,20 +222,26 @@ def _linearise_norm(norm: torch.nn.GroupNorm, before: torch.nn.Conv2d, channels:
     all channels by a few percent of the picture's mean colour, which the trained decoder undoes (without training
     pixel art comes back with 25 to 50 dB, with it 50 dB).
     """
-    unused = before.bias.shape[0] - channels
+    carrier = _bias(before)
+    unused = len(carrier) - channels
     signs = torch.tensor([1.0, -1.0]).repeat(unused // 2 + 1)[:unused]
-    before.bias[channels:] = _CARRIER * signs
-    total = before.bias.shape[0]
-    mean = float(before.bias.sum()) / total
-    deviation = float(torch.sqrt(((before.bias - mean) ** 2).mean()))
+    carrier[channels:] = _CARRIER * signs
+    mean = float(carrier.mean())
+    deviation = float(carrier.std(correction=0))
     norm.weight.fill_(0.0)
     norm.bias.fill_(0.0)
     norm.weight[:channels] = deviation
     norm.bias[:channels] = _OPERATING_POINT + mean
 
 
+def _bias(convolution: torch.nn.Conv2d) -> torch.Tensor:
+    if convolution.bias is None:
+        raise ValueError("The autoencoder's convolutions all have a bias; this one has none.")
+    return convolution.bias
+
+
 def _identity(convolution: torch.nn.Conv2d) -> None:
     convolution.weight.zero_()
-    convolution.bias.zero_()
+    _bias(convolution).zero_()
     for channel in range(convolution.weight.shape[0]):
         convolution.weight[channel, channel, 0, 0] = 1.0

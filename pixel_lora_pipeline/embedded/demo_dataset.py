@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image
 
 from pixel_lora_pipeline.embedded.captioning import TRIGGER, plain_tags
-from pixel_lora_pipeline.embedded.kohya_file import write_whole
 from pixel_lora_pipeline.embedded.portrait import Portrait, draw_portrait
 from pixel_lora_pipeline.embedded.render import render_pixel
+from pixel_lora_pipeline.embedded.whole_file import write_whole
 
 CAPTION_EXTENSION: Final = ".txt"
 
@@ -50,9 +50,7 @@ def write_demo_dataset(folder: Path, count: int, seed: int, caption_style: Capti
     if count < 1:
         raise ValueError(f"count is {count}; it has to be at least 1")
     if caption_style not in get_args(CaptionStyle):
-        raise ValueError(
-            f"caption_style is {caption_style!r}, not one of {', '.join(get_args(CaptionStyle))}"
-        )
+        raise ValueError(f"caption_style is {caption_style!r}, not one of {', '.join(get_args(CaptionStyle))}")
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
     names = [f"{index:04d}{suffix}" for index in range(count) for suffix in (".png", CAPTION_EXTENSION)]

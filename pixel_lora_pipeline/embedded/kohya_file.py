@@ -1,13 +1,14 @@
 """Writes LoRA checkpoints as Kohya's trainer does; a file appears complete or not at all."""
 
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from safetensors.torch import save
 from torch import Tensor
+
+from pixel_lora_pipeline.embedded.whole_file import write_whole
 
 # Where the old web interface looked for a model's fingerprint.
 _LEGACY_HASH_START: Final = 0x100000
@@ -54,16 +55,3 @@ def checkpoint_hashes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
         "sshs_model_hash": hashlib.sha256(content[tensors_start:]).hexdigest(),
         "sshs_legacy_hash": hashlib.sha256(legacy).hexdigest()[:8],
     }
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file under a temporary name beside it, flushes and renames it; a failure leaves nothing."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

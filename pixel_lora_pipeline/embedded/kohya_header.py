@@ -26,9 +26,7 @@ class Plan:
         """As Kohya counts; a last, smaller batch or accumulation is one too."""
         batches = math.ceil(images_per_epoch / config.train_batch_size)
         per_epoch = math.ceil(batches / config.gradient_accumulation_steps)
-        steps = (
-            config.max_train_steps if config.max_train_epochs is None else config.max_train_epochs * per_epoch
-        )
+        steps = config.max_train_steps if config.max_train_epochs is None else config.max_train_epochs * per_epoch
         return cls(batches, per_epoch, math.ceil(steps / per_epoch), steps)
 
 
@@ -147,13 +145,9 @@ def _optimization_values(config: LoraConfig, optimizer: str) -> dict[str, object
     }
 
 
-def _dataset_values(
-    config: LoraConfig, training_set: TrainingSet, size: tuple[int, int]
-) -> dict[str, object]:
+def _dataset_values(config: LoraConfig, training_set: TrainingSet, size: tuple[int, int]) -> dict[str, object]:
     folders = training_set.folders
-    counts = {
-        folder.name: {"n_repeats": folder.repeats, "img_count": len(folder.pictures)} for folder in folders
-    }
+    counts = {folder.name: {"n_repeats": folder.repeats, "img_count": len(folder.pictures)} for folder in folders}
     return {
         "ss_dataset_dirs": json.dumps(counts),
         "ss_reg_dataset_dirs": json.dumps({}),

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from pixel_lora_pipeline.train.parameter_table import default_value, parameter_table, typed_value
 
@@ -60,11 +60,24 @@ def _single(value: object) -> object:
 
 
 def _steps_or_share(value: object) -> object:
-    return int(value) if isinstance(value, float) and value >= 1 and value.is_integer() else value
+    if not isinstance(value, float) or value < 1:
+        return value
+    if not value.is_integer():
+        raise ValueError("must be a whole number of steps, or below 1 the share of all steps")
+    return int(value)
 
 
 def _width_height(value: object) -> object:
-    return typed_value(parameter_table()["resolution"], value)
+    try:
+        return typed_value(parameter_table()["resolution"], value)
+    except ValueError as error:
+        raise ValueError("must be a width and a height, as in '64,64'") from error
+
+
+def _file_name(value: str) -> str:
+    if not value or value.startswith(".") or any(character in "/\\" or character < " " for character in value):
+        raise ValueError("must be a file name: no folder, no dot in front")
+    return value
 
 
 Rate = Annotated[float, Field(ge=0)]
@@ -90,7 +103,7 @@ class LoraConfig(BaseModel):
         default=None, description="Folder of `N_name` folders with pictures, each shown N times an epoch."
     )
     output_dir: Path | None = Field(default=None, description="Where the checkpoints are written.")
-    output_name: str = Field(default="lora", pattern=r"^[^/\\\x00-\x1f.][^/\\\x00-\x1f]*$", max_length=120)
+    output_name: Annotated[str, AfterValidator(_file_name)] = Field(default="lora", max_length=120)
     training_comment: str | None = Field(default=None, description="Free text, kept in the header.")
     save_model_as: Literal["safetensors"] = "safetensors"
     save_precision: Literal["float", "fp16", "bf16"] = "fp16"
@@ -98,15 +111,9 @@ class LoraConfig(BaseModel):
 
     network_module: Literal["networks.lora"] = "networks.lora"
     network_dim: Rank = Field(default=4, description="Rank of linear layers and 1×1 convolutions.")
-    network_alpha: float = Field(
-        default=1.0, ge=0, description="The update is scaled by alpha/rank; 0: by 1."
-    )
-    conv_dim: Rank | None = Field(
-        default=None, description="Rank of 3×3 convolutions; without one they are left."
-    )
-    conv_alpha: float | None = Field(
-        default=None, ge=0, description="As network_alpha; 1 if only conv_dim is set."
-    )
+    network_alpha: float = Field(default=1.0, ge=0, description="The update is scaled by alpha/rank; 0: by 1.")
+    conv_dim: Rank | None = Field(default=None, description="Rank of 3×3 convolutions; without one they are left.")
+    conv_alpha: float | None = Field(default=None, ge=0, description="As network_alpha; 1 if only conv_dim is set.")
     network_dropout: Probability | None = None
     rank_dropout: Probability | None = None
     module_dropout: Probability | None = None
@@ -125,9 +132,7 @@ class LoraConfig(BaseModel):
     )
     lr_scheduler_num_cycles: Count = 1
     lr_scheduler_power: float = Field(default=1.0, gt=0)
-    optimizer_type: Annotated[Literal["AdamW", "SGD", "Adafactor"], BeforeValidator(_canonical_optimizer)] = (
-        "AdamW"
-    )
+    optimizer_type: Annotated[Literal["AdamW", "SGD", "Adafactor"], BeforeValidator(_canonical_optimizer)] = "AdamW"
     optimizer_args: Annotated[tuple[str, ...], BeforeValidator(_assignments)] = ()
     max_train_epochs: Count | None = None
     max_train_steps: Count = Field(default=1600, description="Without effect if max_train_epochs is set.")
@@ -181,9 +186,7 @@ class LoraConfig(BaseModel):
                 "set lr_scheduler = 'constant_with_warmup'"
             )
         if self.cache_latents and self.color_aug:
-            raise ValueError(
-                "cache_latents and color_aug are both true: cached pictures keep their colours; drop one"
-            )
+            raise ValueError("cache_latents and color_aug are both true: cached pictures keep their colours; drop one")
         self.optimizer_arguments()
         return self
 
@@ -200,15 +203,11 @@ class LoraConfig(BaseModel):
         for text in self.optimizer_args:
             key, _, value = text.partition("=")
             if key not in known:
-                raise ValueError(
-                    f"optimizer_args: {text!r}: {self.optimizer_type} takes {', '.join(sorted(known))}"
-                )
+                raise ValueError(f"optimizer_args: {text!r}: {self.optimizer_type} takes {', '.join(sorted(known))}")
             try:
                 arguments[key] = ast.literal_eval(value)
             except (ValueError, SyntaxError) as error:
-                raise ValueError(
-                    f"optimizer_args: {text!r}: what follows the = has to be a number"
-                ) from error
+                raise ValueError(f"optimizer_args: {text!r}: what follows the = has to be a number") from error
         if self.optimizer_type == "Adafactor" and arguments.get("relative_step") is not False:
             raise ValueError(
                 "optimizer_type = 'Adafactor': its own step sizes would replace learning_rate; "
@@ -249,20 +248,15 @@ class LoraConfig(BaseModel):
     def to_toml(self) -> str:
         """The configuration as a TOML file of Kohya's, which `load_config` reads back.
 
-        Everything is written that is not None, defaults too: a reader learns what the header leaves out.
+        Everything is written that is set, defaults too: a reader learns what the header leaves out.
         """
-        lines = []
-        for name in type(self).model_fields:
-            value = getattr(self, name)
-            if name == "resolution" and value is not None:
-                value = f"{value[0]},{value[1]}"  # the form that Kohya's own parser takes
-            if name not in NETWORK_ARGUMENTS and value not in (None, ()):
-                lines.append(f"{name} = {_toml(value)}")
-        if self.network_args:
-            lines.append(
-                f"network_args = {_toml([f'{key}={value}' for key, value in self.network_args.items()])}"
-            )
-        return "\n".join(lines) + "\n"
+        values = {name: getattr(self, name) for name in type(self).model_fields if name not in NETWORK_ARGUMENTS}
+        if self.max_train_epochs is not None:
+            del values["max_train_steps"]
+        if self.resolution is not None:
+            values["resolution"] = "{},{}".format(*self.resolution)  # the one form that Kohya's parser takes
+        values["network_args"] = [f"{key}={value}" for key, value in self.network_args.items()]
+        return "".join(f"{name} = {_toml(value)}\n" for name, value in values.items() if value not in (None, (), []))
 
 
 def _toml(value: object) -> str:
@@ -325,11 +319,7 @@ def load_config(path: Path) -> LoraConfig:
         raise ConfigError([f"{path} is no TOML file: {error}"]) from error
     flat: dict[str, object] = {}
     for name, value in content.items():
-        flat |= (
-            value
-            if isinstance(value, dict) and name not in ("network_args", "optimizer_args")
-            else {name: value}
-        )
+        flat |= value if isinstance(value, dict) and name not in ("network_args", "optimizer_args") else {name: value}
     return read_config(flat)
 
 
@@ -345,9 +335,7 @@ def _network_arguments(raw: object, problems: list[str]) -> Iterator[tuple[str, 
         if not assigned or name not in NETWORK_ARGUMENTS:
             nearest = difflib.get_close_matches(name, NETWORK_ARGUMENTS, n=1)
             hint = f"; did you mean {nearest[0]}?" if nearest else ""
-            problems.append(
-                f"network_args: {text!r}: this trainer takes {', '.join(NETWORK_ARGUMENTS)}{hint}"
-            )
+            problems.append(f"network_args: {text!r}: this trainer takes {', '.join(NETWORK_ARGUMENTS)}{hint}")
             continue
         yield name, value
 

@@ -99,9 +99,7 @@ def read_training_set(folder: Path, config: LoraConfig, size: tuple[int, int]) -
     for place in sorted(path for path in folder.iterdir() if path.is_dir()):
         match = re.match(r"(\d+)_", place.name)
         if match is None or int(match[1]) == 0:
-            _log.warning(
-                "%s is passed over: its name does not begin with a number of repeats, as in 4_name", place
-            )
+            _log.warning("%s is passed over: its name does not begin with a number of repeats, as in 4_name", place)
             continue
         pictures = tuple(_read_pictures(place, config.caption_extension, size))
         if pictures:
@@ -189,9 +187,7 @@ class Latents:
 
     def of(self, indices: NDArray[np.intp], rng: np.random.Generator) -> Tensor:
         """Latents float32 (b, c, h, w) of the pictures, each mirrored and recoloured as configured."""
-        flips = (
-            rng.random(len(indices)) < 0.5 if self._config.flip_aug else np.zeros(len(indices), dtype=bool)
-        )
+        flips = rng.random(len(indices)) < 0.5 if self._config.flip_aug else np.zeros(len(indices), dtype=bool)
         if self._straight is not None:
             chosen = [
                 self._flipped[index] if self._flipped is not None and flip else self._straight[index]

@@ -28,20 +28,9 @@ class Diffusion:
 
     @classmethod
     def of(cls, scheduler: Any) -> "Diffusion":
-        """From a diffusers scheduler.
-
-        Raises
-        ------
-        ValueError
-            If the model predicts neither noise nor velocity.
-        """
-        prediction = scheduler.config.prediction_type
-        if prediction not in ("epsilon", "v_prediction"):
-            raise ValueError(
-                f"the base model predicts {prediction!r}; only epsilon and v_prediction can be trained"
-            )
+        """From a diffusers scheduler whose model predicts noise or velocity."""
         kept = scheduler.alphas_cumprod
-        return cls(kept.sqrt(), (1 - kept).sqrt(), prediction == "v_prediction")
+        return cls(kept.sqrt(), (1 - kept).sqrt(), scheduler.config.prediction_type == "v_prediction")
 
     def noisy(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """The latents (b, c, h, w) as they are at the timesteps (b,)."""
@@ -112,9 +101,7 @@ def huber_width(timesteps: Tensor, diffusion: Diffusion, config: LoraConfig) -> 
         case "constant":
             return torch.full(timesteps.shape, config.huber_c * config.huber_scale)
         case "exponential":  # from huber_scale without noise to huber_c · huber_scale
-            return (
-                torch.exp(math.log(config.huber_c) * timesteps / len(diffusion.signal)) * config.huber_scale
-            )
+            return torch.exp(math.log(config.huber_c) * timesteps / len(diffusion.signal)) * config.huber_scale
         case "snr":
             return (1 - config.huber_c) / (1 + diffusion.snr(timesteps) ** -0.5) ** 2 + config.huber_c
 

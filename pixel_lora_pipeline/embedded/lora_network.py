@@ -104,8 +104,8 @@ def _factors(layer: Layer, rank: int) -> tuple[Layer, Layer]:
 class LoraNetwork(nn.Module):
     """All low-rank updates of one training, named as Kohya names them.
 
-    Its `state_dict` has the keys of a Kohya file. The base model computes differently only inside `attached()`,
-    and is no part of this module.
+    Its `state_dict` has the keys of a Kohya file. The base model is no part of it, and computes with the
+    updates only inside `attached()`.
 
     Parameters
     ----------
@@ -133,9 +133,7 @@ class LoraNetwork(nn.Module):
             targets += _unet_targets(unet, convolutions=config.conv_dim is not None)
         self._pairs: list[tuple[Layer, LoraModule]] = []
         for name, layer in targets:
-            module = LoraModule(
-                layer, *_rank_and_alpha(layer, config), config, weights_random, dropout_random
-            )
+            module = LoraModule(layer, *_rank_and_alpha(layer, config), config, weights_random, dropout_random)
             self.add_module(name, module)
             self._pairs.append((layer, module))
 
@@ -190,9 +188,7 @@ class LoraNetwork(nn.Module):
             # Kohya would keep the scale of the old alpha under the new one. A stored alpha may be float16.
             if name.endswith(".alpha") and not torch.isclose(tensor.float(), own[name], rtol=1e-3):
                 remedy = "set network_alpha and conv_alpha to the file's"
-                raise ConfigError(
-                    [f"{where}: {name} is {tensor:g}, the configuration's {own[name]:g}; {remedy}"]
-                )
+                raise ConfigError([f"{where}: {name} is {tensor:g}, the configuration's {own[name]:g}; {remedy}"])
         self.load_state_dict({name: tensor.float() for name, tensor in stored.items()}, strict=False)
 
 

@@ -19,16 +19,12 @@ def learning_rates(config: LoraConfig) -> dict[str, float]:
     """
     rates = {}
     if not config.network_train_unet_only:
-        rates["text_encoder"] = (
-            config.learning_rate if config.text_encoder_lr is None else config.text_encoder_lr
-        )
+        rates["text_encoder"] = config.learning_rate if config.text_encoder_lr is None else config.text_encoder_lr
     if not config.network_train_text_encoder_only:
         rates["unet"] = config.learning_rate if config.unet_lr is None else config.unet_lr
     trained = {part: rate for part, rate in rates.items() if rate > 0}
     if not trained:
-        raise ConfigError(
-            [f"learning_rate = {config.learning_rate}: every rate is 0, nothing would be trained"]
-        )
+        raise ConfigError([f"learning_rate = {config.learning_rate}: every rate is 0, nothing would be trained"])
     return trained
 
 

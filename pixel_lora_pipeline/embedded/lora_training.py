@@ -7,19 +7,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pixel_lora_pipeline.embedded.kohya_file import (
-    epoch_file_name,
-    final_file_name,
-    save_checkpoint,
-    write_whole,
-)
+from pixel_lora_pipeline.embedded.kohya_file import epoch_file_name, final_file_name, save_checkpoint
 from pixel_lora_pipeline.embedded.kohya_header import Plan, Session, checkpoint_header, run_header
 from pixel_lora_pipeline.embedded.loading import WEIGHTS, load_pipeline
 from pixel_lora_pipeline.embedded.lora_captions import vary_caption
@@ -34,6 +29,8 @@ from pixel_lora_pipeline.embedded.lora_optimizer import (
     describe_optimizer,
     learning_rates,
 )
+from pixel_lora_pipeline.embedded.whole_file import write_whole
+from pixel_lora_pipeline.validate.base_model import BaseModelError
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
@@ -113,9 +110,10 @@ def train_lora(
 ) -> list[Path]:
     """Trains a LoRA and saves its epochs as Kohya does.
 
-    Beside the checkpoints lies `{output_name}.toml` with the whole configuration, because a checkpoint's header
-    does not record all of it. The same configuration, seed, pictures and base model give the same weights on the
-    same machine. A training that diverges goes on and saves what it has, NaN included, as Kohya's does.
+    Beside the checkpoints lies `{output_name}.toml` with the whole configuration, because a checkpoint's
+    header does not record all of it. The same configuration, seed, pictures and base model give the same
+    weights on the same machine. A training that diverges goes on and saves what it has, NaN included, as
+    Kohya's does.
 
     Parameters
     ----------
@@ -136,7 +134,7 @@ def train_lora(
     Returns
     -------
     list of Path
-        The saved checkpoints, in order; the last is `{output_name}.safetensors` unless the training was stopped.
+        The saved checkpoints, in order; unless it was stopped, the last is `{output_name}.safetensors`.
 
     Raises
     ------
@@ -153,24 +151,19 @@ def train_lora(
     images = images or config.train_data_dir
     if images is None:
         raise ConfigError(["train_data_dir is not set: name the parent of the N_name folders with pictures"])
+    base = _load_base(base_model)
+    diffusion = Diffusion.of(base.scheduler)
+    size = _picture_size(base)
     config = config.model_copy(
         update={
             "pretrained_model_name_or_path": base_model,
             "train_data_dir": images,
             "output_dir": output_dir,
+            "resolution": _agreed("resolution", config.resolution, size),
+            "v_parameterization": _agreed("v_parameterization", config.v_parameterization, diffusion.predicts_velocity),
             "seed": secrets.randbelow(2**32) if config.seed is None else config.seed,
         }
     )
-
-    base = load_pipeline(base_model)
-    diffusion = Diffusion.of(base.scheduler)
-    size = _picture_size(base, config)
-    if config.v_parameterization not in (None, diffusion.predicts_velocity):
-        raise ConfigError(
-            [
-                f"v_parameterization = {config.v_parameterization}: the base model says {diffusion.predicts_velocity}"
-            ]
-        )
     training_set = read_training_set(images, config, size)
     training = _Training(config, base, diffusion, training_set)
     plan = training.plan
@@ -213,7 +206,7 @@ def train_lora(
             save_checkpoint(path, training.tensors(), metadata)
             saved.append(path)
         if on_epoch is not None:
-            mean_loss = math.fsum(losses) / len(losses)
+            mean_loss = sum(losses) / len(losses)
             on_epoch(EpochReport(epoch, plan.epochs, step, mean_loss, time.monotonic() - began, path))
     return saved
 
@@ -221,8 +214,9 @@ def train_lora(
 class _Training:
     """The state of a training: network, optimizer, schedule, and the sources of chance.
 
-    Each kind of chance has its own source, so that a parameter that uses more of one (dropout, flipping) leaves
-    the others as they were: two configurations with one seed see the same order of pictures and the same noise.
+    Each kind of chance has its own source, so that a parameter that uses more of one (dropout, flipping)
+    leaves the others as they were: two configurations with one seed see the pictures in the same order, under
+    the same noise.
     """
 
     def __init__(
@@ -239,13 +233,9 @@ class _Training:
             part.requires_grad_(False)
             part.eval()
         weights, dropout, order, captions, augmentation, noise = np.random.SeedSequence(config.seed).spawn(6)
-        self._order, self._captions, self._augmentation = map(
-            np.random.default_rng, (order, captions, augmentation)
-        )
+        self._order, self._captions, self._augmentation = map(np.random.default_rng, (order, captions, augmentation))
         self._noise = _generator(noise)
-        self._network = LoraNetwork(
-            base.unet, base.text_encoder, config, _generator(weights), _generator(dropout)
-        )
+        self._network = LoraNetwork(base.unet, base.text_encoder, config, _generator(weights), _generator(dropout))
         if config.network_weights is not None:
             self._network.load_weights(config.network_weights)
         self._optimizer = build_optimizer(config, self._network)
@@ -293,8 +283,7 @@ class _Training:
     def _loss(self, indices: NDArray[np.intp], epoch: int) -> Tensor:
         latents = self._latents.of(indices, self._augmentation)
         captions = [
-            vary_caption(self._pictures[index].caption, self._config, epoch, self._captions)
-            for index in indices
+            vary_caption(self._pictures[index].caption, self._config, epoch, self._captions) for index in indices
         ]
         noise = draw_noise(latents, self._config, self._noise)
         timesteps = torch.randint(len(self._diffusion.signal), (len(indices),), generator=self._noise)
@@ -306,20 +295,28 @@ class _Training:
             return_tensors="pt",
         ).input_ids
         hidden = self._base.text_encoder(tokens).last_hidden_state
-        predicted = self._base.unet(
-            self._diffusion.noisy(latents, noise, timesteps), timesteps, hidden
-        ).sample
+        predicted = self._base.unet(self._diffusion.noisy(latents, noise, timesteps), timesteps, hidden).sample
         target = self._diffusion.target(latents, noise, timesteps)
         return loss_per_image(predicted, target, timesteps, self._diffusion, self._config).mean()
 
 
-def _picture_size(base: Any, config: LoraConfig) -> tuple[int, int]:
+def _load_base(folder: Path) -> "StableDiffusionPipeline":
+    base = load_pipeline(folder)
+    predicts = base.scheduler.config.prediction_type
+    if predicts not in ("epsilon", "v_prediction"):
+        raise BaseModelError(folder, f"it predicts {predicts!r}.", "Only epsilon and v_prediction can be trained.")
+    return base
+
+
+def _picture_size(base: "StableDiffusionPipeline") -> tuple[int, int]:
     side = int(base.unet.config.sample_size) * int(base.vae_scale_factor)
-    if config.resolution not in (None, (side, side)):
-        raise ConfigError(
-            [f"resolution = {config.resolution}: the base model paints {side}×{side} pixels only"]
-        )
     return side, side
+
+
+def _agreed(name: str, wanted: object, actual: object) -> object:
+    if wanted not in (None, actual):
+        raise ConfigError([f"{name} = {wanted}: the base model has {actual}, and can do nothing else"])
+    return actual
 
 
 def _generator(source: np.random.SeedSequence) -> torch.Generator:

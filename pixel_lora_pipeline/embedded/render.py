@@ -226,7 +226,7 @@ def _box(x: Field, y: Field, half_width: float, half_height: float) -> Field:
 def _triangle(x: Field, y: Field, half_width: float, height: float) -> Field:
     """Upright triangle standing on y = 0 with its tip at −height."""
     slanted = (np.abs(x) * height - (y + height) * half_width) / float(np.hypot(half_width, height))
-    return np.maximum(slanted, y)
+    return np.asarray(np.maximum(slanted, y), dtype=np.float32)
 
 
 def _lambert(field: Field, relief: float, light: NDArray[np.float64]) -> Field:

@@ -34,6 +34,7 @@ from pixel_lora_pipeline.embedded.architecture import (
     build_unet,
 )
 from pixel_lora_pipeline.embedded.captioning import tag_color, varied_caption
+from pixel_lora_pipeline.embedded.muon import Muon
 from pixel_lora_pipeline.embedded.portrait import ACCESSORIES, Portrait, draw_portrait
 from pixel_lora_pipeline.embedded.render import render_pixel, render_soft
 from pixel_lora_pipeline.embedded.vocabulary import build_tokenizer
@@ -90,7 +91,7 @@ def train_decoder(images: NDArray[np.uint8], portraits: list[Portrait], steps: i
         painted = autoencoder.decode(latents).sample
         loss = nn.functional.mse_loss(painted, target) + 0.1 * nn.functional.l1_loss(painted, target)
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
         optimizer.step()
         schedule.step()
@@ -134,7 +135,7 @@ def train_reading(tokenizer: CLIPTokenizer, steps: int, seed: int) -> CLIPTextMo
             )
             loss = loss + (accessory * mask[:, 4]).mean() + (binary * mask[:, 5:]).mean()
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         schedule.step()
@@ -226,7 +227,7 @@ def train_painting(folder: Path, latents: Tensor, portraits: list[Portrait], ste
         predicted = unet(a * clean + s * noise, timesteps, hidden).sample
         loss = nn.functional.mse_loss(predicted, a * noise - s * clean)
         model.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         _share_gradients(parameters, world)
         nn.utils.clip_grad_norm_(parameters, 1.0)
         for matrix, weight in matrices:
@@ -272,12 +273,7 @@ def _optimizers(
         else:
             others.append(parameter)
     optimizers: list[torch.optim.Optimizer] = [
-        torch.optim.Muon(
-            [matrix for matrix, _ in matrices],
-            lr=PEAK_RATE,
-            weight_decay=0.01,
-            adjust_lr_fn="match_rms_adamw",
-        ),
+        Muon([matrix for matrix, _ in matrices], lr=PEAK_RATE),
         torch.optim.AdamW(
             [
                 {"params": others, "lr": PEAK_RATE},

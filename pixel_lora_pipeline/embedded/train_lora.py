@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from pixel_lora_pipeline.embedded.loading import BaseModelError
 from pixel_lora_pipeline.embedded.lora_config import ConfigError, load_config
+from pixel_lora_pipeline.validate.base_model import BaseModelError
 
 if TYPE_CHECKING:
     from pixel_lora_pipeline.embedded.lora_training import EpochReport, StepReport
@@ -39,12 +39,8 @@ class _StopSignals:
 
 def main() -> None:
     """Runs the training that the configuration file describes."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--config_file", type=Path, required=True, help="Kohya's TOML; sections are flattened"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config_file", type=Path, required=True, help="Kohya's TOML; sections are flattened")
     parser.add_argument("--output_dir", type=Path, help="instead of the configuration's")
     arguments = parser.parse_args()
     stop = _StopSignals()
@@ -53,30 +49,23 @@ def main() -> None:
         output_dir = arguments.output_dir or config.output_dir
         if output_dir is None:
             raise ConfigError(["output_dir is not set: say where the checkpoints go"])
+        if arguments.config_file.resolve() == (output_dir / f"{config.output_name}.toml").resolve():
+            raise ConfigError([f"{arguments.config_file}: the run writes its own record there; move the file"])
         # Only now, so that a faulty configuration is told at once: PyTorch takes seconds to load.
         from pixel_lora_pipeline.embedded.lora_training import train_lora
 
         console = Console(stderr=True)
-        columns = (
-            TextColumn("epoch {task.fields[epoch]}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]:.4f}"),
-            TimeRemainingColumn(),
-        )
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-            task = progress.add_task("training", total=None, epoch=1, loss=float("nan"))
+            task = progress.add_task("loading the base model", total=None)
 
             def on_step(report: "StepReport") -> None:
-                progress.update(
-                    task, completed=report.step, total=report.steps, epoch=report.epoch, loss=report.loss
-                )
+                status = f"epoch {report.epoch}/{report.epochs} · loss {report.loss:.4f}"
+                progress.update(task, completed=report.step, total=report.steps, description=status)
 
             def on_epoch(report: "EpochReport") -> None:
                 saved = f" → {report.path}" if report.path else ""
-                line = (
-                    f"epoch {report.epoch}/{report.epochs} · step {report.step} · loss {report.loss:.4f} · "
-                )
+                line = f"epoch {report.epoch}/{report.epochs} · step {report.step} · loss {report.loss:.4f} · "
                 print(f"{line}{report.seconds:.1f} s{saved}", flush=True)
 
             train_lora(config, output_dir, on_step=on_step, on_epoch=on_epoch, should_stop=stop)

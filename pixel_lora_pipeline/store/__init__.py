@@ -6,6 +6,7 @@ from pixel_lora_pipeline.store.embedded_postgres import EmbeddedPostgresError, e
 from pixel_lora_pipeline.store.epochs import EpochRow, Epochs, UnknownEpochError, UnknownRunError
 from pixel_lora_pipeline.store.image_store import ImageStore, ImageStoreError
 from pixel_lora_pipeline.store.images import Images, StoredImage, TestImage, fingerprint_hash
+from pixel_lora_pipeline.store.landed_files import LandedFile, LandedFiles, UnknownFileError
 from pixel_lora_pipeline.store.migrations import MigrationError, SchemaState, check, migrate
 from pixel_lora_pipeline.store.quarantine import Quarantine, RefusedCheckpoint
 from pixel_lora_pipeline.store.urls import DatabaseUrlError, dagster_url, normalize_url, without_password
@@ -21,6 +22,8 @@ __all__ = [
     "ImageStore",
     "ImageStoreError",
     "Images",
+    "LandedFile",
+    "LandedFiles",
     "MigrationError",
     "Quarantine",
     "RefusedCheckpoint",
@@ -32,6 +35,7 @@ __all__ = [
     "TestImage",
     "UnknownCheckpointError",
     "UnknownEpochError",
+    "UnknownFileError",
     "UnknownRunError",
     "check",
     "dagster_url",
@@ -66,3 +70,4 @@ class Store:
         self.epochs = Epochs(self.database)
         self.images = Images(self.database, self.image_files)
         self.quarantine = Quarantine(self.database)
+        self.landed_files = LandedFiles(self.database)

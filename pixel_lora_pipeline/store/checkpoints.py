@@ -135,31 +135,31 @@ def _lock_run(connection: psycopg.Connection[DictRow], checkpoint: "Checkpoint")
         row = connection.execute(find, (key,)).fetchone()
     if row is None:
         row = connection.execute(
-            "INSERT INTO training_runs (run_name, run_identity, session_id, output_name) "
-            "VALUES (%s, %s, %s, %s) RETURNING id",
-            (
-                _free_name(connection, checkpoint),
-                key,
-                _clean(checkpoint.run.session_id),
-                _clean(checkpoint.run.output_name),
-            ),
+            "INSERT INTO training_runs (run_name, run_identity) VALUES (%s, %s) RETURNING id",
+            (_free_name(connection, checkpoint), key),
         ).fetchone()
         assert row is not None  # noqa: S101 - RETURNING returns
-        write_what_fits(
-            connection, "training_runs", row["id"], {"run_date": _started(checkpoint).isoformat()}
-        )
+        origin = {
+            "run_date": _started(checkpoint).isoformat(),
+            "session_id": checkpoint.run.session_id,
+            "output_name": checkpoint.run.output_name,
+        }
+        write_what_fits(connection, "training_runs", row["id"], origin)
     run_id: RowId = row["id"]
     return run_id
 
 
 def _free_name(connection: psycopg.Connection[DictRow], checkpoint: "Checkpoint") -> str:
-    name = clean_text(checkpoint.run.name)
-    dated = f"{name}-{_started(checkpoint):%Y-%m-%d-%H%M}"
-    rows = connection.execute(
-        "SELECT run_name FROM training_runs WHERE starts_with(run_name::text, %s)", (name,)
-    )
-    taken = {row["run_name"] for row in rows}
-    candidates = [name, dated, *(f"{dated}-{number}" for number in range(2, len(taken) + 2))]
+    name, date = clean_text(checkpoint.run.name), f"-{_started(checkpoint):%Y-%m-%d-%H%M}"
+    taken = {row["run_name"] for row in connection.execute("SELECT run_name FROM training_runs")}
+    # An older database may allow its names fewer characters than we need.
+    column = connection.execute(
+        "SELECT atttypmod - 4 AS longest FROM pg_attribute "
+        "WHERE attrelid = 'training_runs'::regclass AND attname = 'run_name' AND atttypmod > 0"
+    ).fetchone()
+    longest = None if column is None else column["longest"]
+    suffixes = ["", date, *(f"{date}-{number}" for number in range(2, len(taken) + 2))]
+    candidates = (name[: None if longest is None else longest - len(suffix)] + suffix for suffix in suffixes)
     return next(candidate for candidate in candidates if candidate not in taken)
 
 
@@ -217,9 +217,10 @@ def _write_epoch(
         """
         UPDATE epoch_results SET
             step = %(step)s, checkpoint_sha256 = %(sha256)s, checkpoint_path = %(path)s,
-            checkpoint_size = %(size)s, checkpoint_signature = %(signature)s, partition_key =
-            %(partition_key)s, is_final = %(is_final)s, registered_at = clock_timestamp(), superseded_at =
-            NULL, evaluation_status = coalesce(evaluation_status, 'registered')
+            checkpoint_size = %(size)s, checkpoint_signature = %(signature)s,
+            partition_key = %(partition_key)s, is_final = %(is_final)s,
+            registered_at = clock_timestamp(), superseded_at = NULL,
+            evaluation_status = coalesce(evaluation_status, 'registered')
         WHERE id = %(id)s
         """,
         {**values, "id": epoch_id},
@@ -271,15 +272,13 @@ def _write_run(connection: psycopg.Connection[DictRow], run_id: RowId, checkpoin
 
 
 def _columns(checkpoint: "Checkpoint", parameters: Mapping[str, Any]) -> dict[str, Any]:
+    # A list means that the subsets of the training data differ: there is no one value for the column.
+    single = {name: value for name, value in parameters.items() if not isinstance(value, list | dict)}
     return {
-        **{name: parameters.get(name) for name in _PARAMETER_COLUMNS},
+        **{name: single.get(name) for name in _PARAMETER_COLUMNS},
         "base_model": parameters.get("pretrained_model_name_or_path"),
         "base_architecture": checkpoint.base_architecture,
         "adapter": checkpoint.adapter.adapter,
         "planned_epochs": checkpoint.planned_epochs,
         "status": "completed" if checkpoint.is_final else "training",
     }
-
-
-def _clean(text: str | None) -> str | None:
-    return None if text is None else clean_text(text)

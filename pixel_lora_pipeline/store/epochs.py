@@ -12,6 +12,14 @@ from pixel_lora_pipeline.store.values import clean_text, jsonb, write_what_fits
 
 EvaluationStatus = Literal["registered", "generated", "evaluated", "failed"]
 
+_ROWS = """
+    SELECT shown.run_name, shown.epoch_result_id AS epoch_id, shown.epoch_number AS epoch, shown.step,
+           shown.visual_quality_score, shown.style_match_score, shown.prompt_adherence_score, shown.color_accuracy,
+           shown.style_quality, epoch.quantitative_metrics::jsonb AS quantitative_metrics, shown.evaluation_status,
+           shown.contact_sheet, shown.notes
+    FROM v_epoch_progress shown JOIN epoch_results epoch ON epoch.id = shown.epoch_result_id
+"""
+
 _LOWEST_SCORE, _HIGHEST_SCORE = 1, 10
 
 
@@ -33,6 +41,8 @@ class EpochRow:
         1 to 10, by eye; None if nobody has scored.
     color_accuracy, style_quality
         0 to 100, `overall` of the two groups in `quantitative_metrics`; None if not measured.
+    quantitative_metrics
+        The whole rollup; None if not measured.
     contact_sheet
         Path of the picture with all images of the epoch.
     """
@@ -46,6 +56,7 @@ class EpochRow:
     prompt_adherence_score: float | None
     color_accuracy: float | None
     style_quality: float | None
+    quantitative_metrics: dict[str, Any] | None
     evaluation_status: EvaluationStatus | None
     contact_sheet: str | None
     notes: str | None
@@ -74,9 +85,25 @@ class Epochs:
                 epoch_id,
                 document,
             )
-            write_what_fits(
-                connection, "epoch_results", epoch_id, {"color_accuracy_score": color.get("overall")}
-            )
+            write_what_fits(connection, "epoch_results", epoch_id, {"color_accuracy_score": color.get("overall")})
+
+    def metrics(self, epoch_id: RowId) -> dict[str, Any]:
+        """An epoch's rollup; empty if it was not measured.
+
+        Raises
+        ------
+        UnknownEpochError
+            If there is no such epoch.
+        """
+        with self._database.connection() as connection:
+            row = connection.execute(
+                "SELECT coalesce(quantitative_metrics::jsonb, '{}') AS metrics FROM epoch_results WHERE id = %s",
+                (epoch_id,),
+            ).fetchone()
+        if row is None:
+            raise UnknownEpochError(f"epoch_results has no row {epoch_id}.")
+        metrics: dict[str, Any] = row["metrics"]
+        return metrics
 
     def set_status(self, epoch_id: RowId, status: EvaluationStatus) -> None:
         """Record how far the evaluation of an epoch has come.
@@ -87,9 +114,7 @@ class Epochs:
             If there is no such epoch.
         """
         with self._database.connection() as connection:
-            self._update(
-                connection, "UPDATE epoch_results SET evaluation_status = %s WHERE id = %s", epoch_id, status
-            )
+            self._update(connection, "UPDATE epoch_results SET evaluation_status = %s WHERE id = %s", epoch_id, status)
 
     def set_contact_sheet(self, epoch_id: RowId, path: str) -> None:
         """Record where the picture with all images of an epoch lies.
@@ -143,8 +168,7 @@ class Epochs:
         for name, score in scores.items():
             if not _is_whole(score) or not _LOWEST_SCORE <= score <= _HIGHEST_SCORE:
                 raise ValueError(
-                    f"the {name} score must be a whole number from {_LOWEST_SCORE} to {_HIGHEST_SCORE}, "
-                    f"not {score!r}."
+                    f"the {name} score must be a whole number from {_LOWEST_SCORE} to {_HIGHEST_SCORE}, not {score!r}."
                 )
         if not _is_whole(epoch) or epoch < 1:
             raise ValueError(f"epochs are whole numbers from 1, not {epoch!r}.")
@@ -192,21 +216,21 @@ class Epochs:
                 return []
             run = _find_run(connection, run_name)
             rows = connection.execute(
-                """
-                SELECT run_name, epoch_result_id AS epoch_id, epoch_number AS epoch, step,
-                visual_quality_score,
-                       style_match_score, prompt_adherence_score, color_accuracy, style_quality,
-                       evaluation_status, contact_sheet, notes
-                FROM v_epoch_progress WHERE training_run_id = %s
-                ORDER BY epoch_number, step NULLS FIRST, epoch_result_id
-                """,
+                f"{_ROWS} WHERE shown.training_run_id = %s "
+                "ORDER BY shown.epoch_number, shown.step NULLS FIRST, shown.epoch_result_id",
                 (run["id"],),
             )
             return [EpochRow(**row) for row in rows]
 
-    def _update(
-        self, connection: psycopg.Connection[DictRow], statement: str, epoch_id: RowId, value: Any
-    ) -> None:
+    def recent(self, limit: int = 200) -> list[EpochRow]:
+        """The epochs of any run that were registered or measured last, the latest at the end."""
+        with self._database.connection() as connection:
+            rows = connection.execute(
+                f"{_ROWS} ORDER BY greatest(epoch.registered_at, epoch.measured_at) DESC NULLS LAST LIMIT %s", (limit,)
+            ).fetchall()
+            return [EpochRow(**row) for row in reversed(rows)]
+
+    def _update(self, connection: psycopg.Connection[DictRow], statement: str, epoch_id: RowId, value: Any) -> None:
         if connection.execute(statement.encode(), (value, epoch_id)).rowcount == 0:
             raise UnknownEpochError(
                 f"epoch_results has no row {epoch_id}: it was deleted. Materialise model_checkpoint for the "
@@ -228,15 +252,11 @@ def _find_run(connection: psycopg.Connection[DictRow], run_name: str | None) -> 
     known = _run_names(connection)
     if not known:
         raise UnknownRunError("there is no training run yet: runs appear with their first checkpoint.")
-    raise UnknownRunError(
-        f"there is no training run {run_name!r}. Known runs, newest first: {', '.join(known)}."
-    )
+    raise UnknownRunError(f"there is no training run {run_name!r}. Known runs, newest first: {', '.join(known)}.")
 
 
 def _run_names(connection: psycopg.Connection[DictRow]) -> list[str]:
-    rows = connection.execute(
-        "SELECT run_name FROM training_runs ORDER BY last_checkpoint_at DESC NULLS LAST, id DESC"
-    )
+    rows = connection.execute("SELECT run_name FROM training_runs ORDER BY last_checkpoint_at DESC NULLS LAST, id DESC")
     return [row["run_name"] for row in rows]
 
 

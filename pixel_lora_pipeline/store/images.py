@@ -3,11 +3,14 @@
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pixel_lora_pipeline.store.database import Database, RowId
 from pixel_lora_pipeline.store.image_store import ImageStore
 from pixel_lora_pipeline.store.values import canonical_json, clean_text, jsonb
+
+if TYPE_CHECKING:
+    from pixel_lora_pipeline.validate.generate import GeneratedImage
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,8 @@ class TestImage:
         The encoded file.
     warnings
         What was odd about it (black, generated again in float32, …); empty as a rule.
+    fault
+        Why it shows nothing that could be measured; None as a rule.
     """
 
     __test__ = False  # the name is no invitation to pytest
@@ -37,6 +42,26 @@ class TestImage:
     fingerprint: Mapping[str, Any]
     png: bytes
     warnings: tuple[str, ...] = ()
+    fault: str | None = None
+
+    @classmethod
+    def of(cls, image: "GeneratedImage", suite_name: str, suite_version: str) -> "TestImage":
+        """What the generator painted, as an image of a suite."""
+        request = image.request
+        return cls(
+            suite_name=suite_name,
+            suite_version=suite_version,
+            prompt_id=request.prompt_id,
+            prompt=request.prompt,
+            negative_prompt=request.negative_prompt,
+            seed=request.seed,
+            width=request.width,
+            height=request.height,
+            fingerprint=image.fingerprint,
+            png=image.png,
+            warnings=image.warnings,
+            fault=None if image.fault is None else str(image.fault),
+        )
 
 
 @dataclass(frozen=True)
@@ -56,6 +81,7 @@ class StoredImage:
     fingerprint_hash: str
     image_sha256: str
     warnings: tuple[str, ...]
+    fault: str | None
     metrics: dict[str, Any] | None
     metrics_version: str | None
 
@@ -73,7 +99,7 @@ class Images:
         self._files = files
 
     def add(self, epoch_id: RowId | None, images: Iterable[TestImage]) -> None:
-        """Store images: first the files, then their rows, all of them or none.
+        """Store images: first the files, then their rows, all of them or none. Add them as they are made.
 
         An image whose fingerprint the epoch has already replaces the older one; its metrics are kept only if
         the picture is the same to the byte.
@@ -93,27 +119,27 @@ class Images:
                 "width": image.width,
                 "height": image.height,
                 "warnings": [clean_text(warning) for warning in image.warnings],
+                "fault": image.fault,
             }
             for image in images
         ]
-        # In the same order for everybody, so that two who add the same images wait for each other, not
-        # crosswise.
+        # In one order for everybody, so that two who add the same images wait in line and not crosswise.
         rows.sort(key=lambda row: str(row["fingerprint_hash"]))
         with self._database.connection() as connection:
             connection.cursor().executemany(
                 """
                 INSERT INTO prompt_test_results (
                     epoch_result_id, suite_name, suite_version, prompt_id, prompt, negative_prompt, seed,
-                    fingerprint, fingerprint_hash, image_sha256, width, height, warnings, created_at)
+                    fingerprint, fingerprint_hash, image_sha256, width, height, warnings, fault, created_at)
                 VALUES (
                     %(epoch)s, %(suite_name)s, %(suite_version)s, %(prompt_id)s, %(prompt)s,
                     %(negative_prompt)s, %(seed)s, %(fingerprint)s, %(fingerprint_hash)s, %(image_sha256)s,
-                    %(width)s, %(height)s, %(warnings)s, now())
-                ON CONFLICT (epoch_result_id, fingerprint_hash) WHERE fingerprint_hash IS NOT NULL DO UPDATE
-                SET
+                    %(width)s, %(height)s, %(warnings)s, %(fault)s, now())
+                ON CONFLICT (epoch_result_id, fingerprint_hash) WHERE fingerprint_hash IS NOT NULL
+                DO UPDATE SET
                     suite_name = excluded.suite_name, suite_version = excluded.suite_version,
                     prompt_id = excluded.prompt_id, image_sha256 = excluded.image_sha256,
-                    warnings = excluded.warnings, created_at = excluded.created_at,
+                    warnings = excluded.warnings, fault = excluded.fault, created_at = excluded.created_at,
                     metrics = CASE WHEN prompt_test_results.image_sha256 = excluded.image_sha256
                                    THEN prompt_test_results.metrics END,
                     metrics_version = CASE WHEN prompt_test_results.image_sha256 = excluded.image_sha256
@@ -128,7 +154,7 @@ class Images:
             rows = connection.execute(
                 """
                 SELECT id, suite_name, suite_version, prompt_id, prompt, negative_prompt, seed, width, height,
-                       fingerprint, fingerprint_hash, image_sha256, warnings, metrics, metrics_version
+                       fingerprint, fingerprint_hash, image_sha256, warnings, fault, metrics, metrics_version
                 FROM prompt_test_results
                 WHERE epoch_result_id IS NOT DISTINCT FROM %(epoch)s AND fingerprint_hash IS NOT NULL
                   AND (%(suite)s::text IS NULL OR suite_version = %(suite)s)

@@ -32,7 +32,7 @@ class LandedFiles:
 
     def record(self, landings: "Landings") -> None:
         """Remember complete and refused files as they stood; what was known of a path is replaced."""
-        rows = [
+        rows: list[tuple[str, int, int, int, str, str | None]] = [
             (
                 *_stat(landing.sighting.stat_key),
                 landing.checkpoint.signature,

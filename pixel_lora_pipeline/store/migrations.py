@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version as installed_version
 from pathlib import Path
 
 import psycopg
@@ -29,11 +28,10 @@ _OLDEST_SERVER = 15  # NULLS NOT DISTINCT, security_invoker views
 _LEDGER = """
 CREATE SCHEMA IF NOT EXISTS pixel_lora;
 CREATE TABLE IF NOT EXISTS pixel_lora.schema_version (
-    version      integer PRIMARY KEY,
-    name         text NOT NULL,
-    checksum     text NOT NULL,
-    applied_at   timestamptz NOT NULL DEFAULT now(),
-    tool_version text NOT NULL
+    version    integer PRIMARY KEY,
+    name       text NOT NULL,
+    checksum   text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
 );
 ALTER TABLE pixel_lora.schema_version ENABLE ROW LEVEL SECURITY;
 """
@@ -87,14 +85,8 @@ def migrate(url: str, folder: Path = SQL_FOLDER) -> list[str]:
             with _explained(connection, migration.name):
                 connection.execute(migration.sql)
                 connection.execute(
-                    "INSERT INTO pixel_lora.schema_version (version, name, checksum, tool_version) "
-                    "VALUES (%s, %s, %s, %s)",
-                    (
-                        migration.number,
-                        migration.name,
-                        migration.checksum,
-                        installed_version("pixel-lora-pipeline"),
-                    ),
+                    "INSERT INTO pixel_lora.schema_version (version, name, checksum) VALUES (%s, %s, %s)",
+                    (migration.number, migration.name, migration.checksum),
                 )
     return [migration.name for migration in pending]
 
@@ -127,14 +119,10 @@ def _read(folder: Path) -> list[Migration]:
     for path in sorted(folder.glob("*.sql")):
         match = _FILE_NAME.fullmatch(path.name)
         if match is None:
-            raise MigrationError(
-                f"{path} is not named NNNN_what_it_does.sql: rename it or move it elsewhere."
-            )
+            raise MigrationError(f"{path} is not named NNNN_what_it_does.sql: rename it or move it elsewhere.")
         number = int(match["number"])
         if migrations and migrations[-1].number == number:
-            raise MigrationError(
-                f"{path} has the same number as {migrations[-1].name}: give it the next free one."
-            )
+            raise MigrationError(f"{path} has the same number as {migrations[-1].name}: give it the next free one.")
         migrations.append(Migration(number, path.name, path.read_bytes().replace(b"\r\n", b"\n")))
     return migrations
 
@@ -201,9 +189,7 @@ def _pending(migrations: Sequence[Migration], applied: Sequence[DictRow]) -> lis
                 "(git checkout) and put the change into a new file with the next number; nothing was changed."
             )
     newest = max((row["version"] for row in applied), default=0)
-    pending = [
-        migration for migration in migrations if migration.number not in {row["version"] for row in applied}
-    ]
+    pending = [migration for migration in migrations if migration.number not in {row["version"] for row in applied}]
     if pending and pending[0].number < newest:
         raise MigrationError(
             f"{pending[0].name} comes before files that were already applied to this database: give it a "

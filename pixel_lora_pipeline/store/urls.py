@@ -134,7 +134,5 @@ def _format(parameters: dict[str, str], driver: Driver) -> str:
         del query["host"]
         port = query.pop("port", "")
         place = (f"[{host}]" if ":" in host else host) + (f":{port}" if port else "")
-    address = (
-        f"{_SCHEMES[driver]}://{credentials}{'@' if credentials else ''}{place}/{quote(database, safe='')}"
-    )
+    address = f"{_SCHEMES[driver]}://{credentials}{'@' if credentials else ''}{place}/{quote(database, safe='')}"
     return f"{address}?{urlencode(query, quote_via=quote, safe='/')}" if query else address

@@ -83,9 +83,7 @@ def write_what_fits(
     return [column for column, text in present.items() if not _set(connection, table, row_id, {column: text})]
 
 
-def _set(
-    connection: psycopg.Connection[Any], table: str, row_id: int | UUID, texts: Mapping[str, str]
-) -> bool:
+def _set(connection: psycopg.Connection[Any], table: str, row_id: int | UUID, texts: Mapping[str, str]) -> bool:
     assignments = sql.SQL(", ").join(
         sql.SQL("{} = {}").format(sql.Identifier(column), sql.Placeholder(column)) for column in texts
     )

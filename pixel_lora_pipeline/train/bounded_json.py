@@ -35,6 +35,8 @@ def parse_json(text: str) -> JSONValue:
         value = json.loads(text, parse_constant=_refuse_constant)
     except RecursionError:
         raise TooDeepError(f"nested more than {MAX_DEPTH} levels deep") from None
+    except json.JSONDecodeError:
+        raise ValueError("no JSON") from None
     return storable(value)
 
 

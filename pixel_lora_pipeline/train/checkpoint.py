@@ -31,6 +31,8 @@ from pixel_lora_pipeline.train.tensors import (
 # What differs between the files of one run, and so belongs to the checkpoint and not to the run.
 PER_FILE_PARAMETERS: Final = frozenset({"epoch", "steps", "training_finished_at", "model_hash"})
 _MAX_COUNT = 10**9
+# Beginnings of base_model_version, for files whose layers do not show the base model's width.
+_CLAIMED_ARCHITECTURES: Final = {"sdxl": "sdxl", "sd_v2": "sd2", "sd_v1": "sd15", "sd_1.5": "sd15"}
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,7 @@ def read_checkpoint(path: Path, root: Path | None = None, required_width: int | 
         is_final=not file_name.is_numbered and is_last,
         trainer=trainer,
         adapter=adapter,
-        base_architecture=architecture_of(adapter.cross_attention_width),
+        base_architecture=_base_architecture(adapter, record),
         parameters=parameters,
         missing=missing,
         config_paths=tuple(sidecar.path for sidecar in sidecars.configs)
@@ -200,9 +202,7 @@ def read_checkpoint(path: Path, root: Path | None = None, required_width: int | 
 def _sidecars(file: SafetensorsFile, record: HeaderRecord, run: RunIdentity, file_name: FileName) -> Sidecars:
     # With a dataset_config, the configuration's own options of the training data were overruled.
     comparable = {
-        name: value
-        for name, value in record.values.items()
-        if not (record.has_dataset_config and is_data_option(name))
+        name: value for name, value in record.values.items() if not (record.has_dataset_config and is_data_option(name))
     }
     return find_sidecars(
         file.path,
@@ -212,6 +212,13 @@ def _sidecars(file: SafetensorsFile, record: HeaderRecord, run: RunIdentity, fil
         used_data=record.training_data,
         wants_dataset_config=record.has_dataset_config or not record.has_run_metadata,
     )
+
+
+def _base_architecture(adapter: AdapterSummary, record: HeaderRecord) -> str:
+    if adapter.cross_attention_width is not None:
+        return architecture_of(adapter.cross_attention_width)
+    claim = str(record.values.get("base_model_version"))
+    return next((name for start, name in _CLAIMED_ARCHITECTURES.items() if claim.startswith(start)), "unknown")
 
 
 def _count(parameters: dict[str, ParameterValue], name: str) -> int | None:

@@ -102,9 +102,7 @@ class TrainingData:
             If a value is not of the parameter's type.
         """
         option = _OPTION_OF_PARAMETER.get(parameter.name, parameter.name)
-        is_of_dataset = option in DATASET_OPTIONS or re.match(
-            r"ss_datasets\[\]\.\w+$", parameter.dataset_config_key
-        )
+        is_of_dataset = option in DATASET_OPTIONS or re.match(r"ss_datasets\[\]\.\w+$", parameter.dataset_config_key)
         holders = list(self.datasets) if is_of_dataset else [subset.options for subset in self.trained]
         if not any(option in holder for holder in holders):
             return None
@@ -127,9 +125,7 @@ def read_header_datasets(datasets: JSONValue) -> TrainingData | None:
             return None
         # As the TOML calls it, so that both can be compared.
         renamed = {"batch_size_per_device": "batch_size"}
-        levels.append(
-            {renamed.get(name, name): value for name, value in dataset.items() if name != "subsets"}
-        )
+        levels.append({renamed.get(name, name): value for name, value in dataset.items() if name != "subsets"})
         for subset in dataset["subsets"]:  # type: ignore[union-attr]
             if not isinstance(subset, dict):
                 return None
@@ -164,10 +160,14 @@ def restricted_to(config: TrainingData, header: TrainingData) -> TrainingData | 
 
     Kohya leaves out subsets without pictures, and writes into the header what it used.
     """
-    by_folder = {subset.folder: subset for subset in config.subsets}
-    if any(subset.folder not in by_folder for subset in header.subsets):
-        return None
-    used = TrainingData(tuple(by_folder[subset.folder] for subset in header.subsets), config.datasets)
+    planned_subsets = iter(config.subsets)  # used up in order: two subsets may have folders of the same name
+    subsets: list[Subset] = []
+    for fact in header.subsets:
+        match = next((subset for subset in planned_subsets if subset.folder == fact.folder), None)
+        if match is None:
+            return None
+        subsets.append(match)
+    used = TrainingData(tuple(subsets), config.datasets)
     table = parameter_table()
     for option in _COMPARED:
         parameter = table["train_batch_size" if option == "batch_size" else option]
@@ -178,7 +178,7 @@ def restricted_to(config: TrainingData, header: TrainingData) -> TrainingData | 
         # Lists of unequal length: datasets without pictures were left out, which only drops what is not used.
         if planned and recorded and len(planned) == len(recorded):
             pairs = zip(planned, recorded, strict=True)
-            if any(plan is not None and plan != fact for plan, fact in pairs):
+            if any(plan is not None and plan != record for plan, record in pairs):
                 return None
     return used
 

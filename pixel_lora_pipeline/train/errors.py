@@ -33,7 +33,5 @@ class CheckpointError(Exception):
 
 def printable(text: str, limit: int = 120) -> str:
     """Text from a file that nobody vouches for, on one line and without control characters."""
-    line = "".join(
-        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
-    )
+    line = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
     return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -133,9 +133,7 @@ def _folder_values(parameter: Parameter, folders: JSONValue) -> _Recorded | None
     field = parameter.header_key.rpartition(".")[2]
     listed = list(folders.values()) if isinstance(folders, dict) else []
     values = [
-        typed_value(parameter, folder[field])
-        for folder in listed
-        if isinstance(folder, dict) and field in folder
+        typed_value(parameter, folder[field]) for folder in listed if isinstance(folder, dict) and field in folder
     ]
     return _Recorded(one_if_equal(values)) if values else None
 
@@ -162,9 +160,7 @@ def _parsed(metadata: dict[str, str], key: str) -> JSONValue:
 
 
 def _extra(metadata: dict[str, str]) -> dict[str, JSONValue]:
-    used = {
-        parameter.header_key.partition(".")[0].removesuffix("[]") for parameter in parameter_table().values()
-    }
+    used = {parameter.header_key.partition(".")[0].removesuffix("[]") for parameter in parameter_table().values()}
     extra: dict[str, JSONValue] = {}
     for key, text in metadata.items():
         match = _EXTRA_KEY.fullmatch(key)

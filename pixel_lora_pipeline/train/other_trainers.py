@@ -55,9 +55,7 @@ def foreign_values(trainer: Trainer, metadata: dict[str, str]) -> dict[str, JSON
         case "ai-toolkit":
             progress = _json_object(metadata, "training_info")
             return {
-                ours: progress[theirs]
-                for theirs, ours in (("step", "steps"), ("epoch", "epoch"))
-                if theirs in progress
+                ours: progress[theirs] for theirs, ours in (("step", "steps"), ("epoch", "epoch")) if theirs in progress
             }
     return {}
 
@@ -75,9 +73,7 @@ def stated_alphas(metadata: dict[str, str]) -> dict[str, float]:
             alphas[model] = float(value)
         if field == "alpha_pattern" and isinstance(value, dict):
             alphas |= {
-                f"{model}.{module}": float(alpha)
-                for module, alpha in value.items()
-                if isinstance(alpha, int | float)
+                f"{model}.{module}": float(alpha) for module, alpha in value.items() if isinstance(alpha, int | float)
             }
     return alphas
 

@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal
 
-from pixel_lora_pipeline.train.bounded_json import JSONValue, clean_text, parse_json, storable
+from pixel_lora_pipeline.train.bounded_json import MAX_TEXT, JSONValue, clean_text, parse_json, storable
 
 _DERIVED = " (derived)"
 
@@ -137,6 +137,8 @@ def default_value(parameter: Parameter) -> JSONValue:
 def python_literal(text: str) -> JSONValue:
     """A value as `str()` writes it: None, True, False, a number, a tuple or list of these, else the text."""
     text = text.strip()
+    if len(text) > MAX_TEXT:
+        return clean_text(text)
     if text in ("None", ""):
         return None
     if text in ("True", "False"):
@@ -183,6 +185,7 @@ def _boolean(raw: object) -> bool:
 
 def _number_if_possible(raw: object) -> JSONValue:
     if isinstance(raw, str):
+        raw = _text(raw)
         value = python_literal(raw)
         is_list = isinstance(value, str) and "," in value
         return [python_literal(part) for part in raw.split(",")] if is_list else value

@@ -95,6 +95,10 @@ def gather_parameters(
         else:
             missing[name] = doubtful.get(name) or _why_missing(parameter, record, sidecars)
 
+    # A run's last file has no number in its name, but the run's plan says which epoch it ends with.
+    if "epoch" in missing and not file_name.is_numbered and "max_train_epochs" in parameters:
+        parameters["epoch"] = parameters["max_train_epochs"]
+        del missing["epoch"]
     for name, value in measured.items():
         parameters.setdefault(name, ParameterValue(value, "tensors"))
     for name, value in record.extra.items():
@@ -177,11 +181,7 @@ def _doubtful(record: HeaderRecord) -> dict[str, str]:
     reasons: dict[str, str] = {}
     for name, parameter in parameter_table().items():
         value = record.values.get(name)
-        if (
-            name in record.values
-            and _is_global_argument(parameter, record)
-            and value == default_value(parameter)
-        ):
+        if name in record.values and _is_global_argument(parameter, record) and value == default_value(parameter):
             reasons[name] = (
                 f"the header has only the global argument ({value}), which the training's dataset_config may "
                 "have overruled, and that file does not lie beside the checkpoint"
@@ -219,9 +219,8 @@ def _why_missing(parameter: Parameter, record: HeaderRecord, sidecars: Sidecars)
 def _spreads(parameters: dict[str, ParameterValue]) -> dict[str, ParameterValue]:
     """Range, and mean over the pictures shown in an epoch, of the options in which subsets differ."""
     spreads: dict[str, ParameterValue] = {}
-    for name in SUBSET_OPTIONS & parameters.keys():
-        found = parameters[name]
-        values = found.value
+    for name, found in parameters.items():
+        values = found.value if name in SUBSET_OPTIONS else None
         if not isinstance(values, list) or not values:
             continue
         numbers = [float(value) for value in values if isinstance(value, int | float)]

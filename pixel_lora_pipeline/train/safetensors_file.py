@@ -62,12 +62,8 @@ _FOREIGN_BEGINNINGS = {
         "The download went wrong: an error page was saved under the file's name. Download it again.",
     ),
 }
-_STILL_WRITTEN = (
-    "It is looked at again by itself. If it stays like this, the copy was cut short: copy it again."
-)
-_NOT_WELL_FORMED = (
-    "The file is damaged or was made by something else than safetensors. Save or copy it again."
-)
+_STILL_WRITTEN = "It is looked at again by itself. If it stays like this, the copy was cut short: copy it again."
+_NOT_WELL_FORMED = "The file is damaged or was made by something else than safetensors. Save or copy it again."
 
 
 class TensorEntry(NamedTuple):
@@ -204,9 +200,7 @@ def _reading_error(path: Path, error: OSError) -> CheckpointError:
 def _check_is_regular(path: Path, root: Path | None) -> None:
     # Before opening: opening a named pipe would wait for ever.
     if not stat.S_ISREG(path.stat().st_mode):
-        raise CheckpointError(
-            path, "is not a regular file", "Only files are read, no folders, pipes or devices."
-        )
+        raise CheckpointError(path, "is not a regular file", "Only files are read, no folders, pipes or devices.")
     allowed = (root or path.parent).resolve()
     if not path.resolve().is_relative_to(allowed):
         raise CheckpointError(
@@ -226,20 +220,19 @@ def _read_header(path: Path, handle: BufferedReader) -> SafetensorsFile:
             f"LoRA files are far smaller than the limit of {MAX_FILE_BYTES // 1024**3} GiB; this may be a "
             "whole model. Move it out of the watched folder.",
         )
-    beginning = handle.read(8)
-    for magic, (fault, remedy) in _FOREIGN_BEGINNINGS.items():
-        if beginning.startswith(magic):
-            raise CheckpointError(path, fault, remedy)
+    beginning, first_of_header = handle.read(8), handle.read(1)
+    # A header of 640 bytes, for example, has a length that begins like a pickle; a pickle has no { after it.
+    if first_of_header != b"{":
+        for magic, (fault, remedy) in _FOREIGN_BEGINNINGS.items():
+            if beginning.startswith(magic):
+                raise CheckpointError(path, fault, remedy)
+    handle.seek(8)
     if size < MIN_FILE_BYTES or len(beginning) < 8:
-        raise CheckpointError(
-            path, f"is still being written ({size} bytes so far)", _STILL_WRITTEN, retry=True
-        )
+        raise CheckpointError(path, f"is still being written ({size} bytes so far)", _STILL_WRITTEN, retry=True)
 
     length = int.from_bytes(beginning, "little")
     if length == 0:  # some copying programs reserve the full size first, filled with zeros
-        raise CheckpointError(
-            path, "is still being written (it begins with zeros)", _STILL_WRITTEN, retry=True
-        )
+        raise CheckpointError(path, "is still being written (it begins with zeros)", _STILL_WRITTEN, retry=True)
     if length > MAX_HEADER_BYTES:
         raise CheckpointError(
             path,
@@ -253,16 +246,12 @@ def _read_header(path: Path, handle: BufferedReader) -> SafetensorsFile:
         )  # fmt: skip
     header = handle.read(length)
     if len(header) != length or b"\0" in header:
-        raise CheckpointError(
-            path, "is still being written (its header is not complete)", _STILL_WRITTEN, retry=True
-        )
+        raise CheckpointError(path, "is still being written (its header is not complete)", _STILL_WRITTEN, retry=True)
 
     metadata, tensors = _parse_header(path, header)
     end = max((entry.end for entry in tensors.values()), default=8 + length)
     if size != end:
-        relation = (
-            "still being written" if size < end else "longer than its header says, or still being written"
-        )
+        relation = "still being written" if size < end else "longer than its header says, or still being written"
         raise CheckpointError(
             path, f"is {relation} ({size:,} bytes, the header describes {end:,})", _STILL_WRITTEN, retry=True
         )
@@ -283,9 +272,7 @@ def _parse_header(path: Path, header: bytes) -> tuple[dict[str, str], dict[str, 
     if header.count(b"[") + header.count(b"{") > MAX_BRACKETS or header.count(b",") > MAX_COMMAS:
         _refuse(path, "it lists more than any LoRA has")
     try:
-        content = json.loads(
-            header.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_constant=_no_constant
-        )
+        content = json.loads(header.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:  # not UTF-8 and not JSON are both ValueErrors
         _refuse(path, "it is nested too deeply" if isinstance(error, RecursionError) else str(error))
     if not isinstance(content, dict):
@@ -308,9 +295,7 @@ def _parse_header(path: Path, header: bytes) -> tuple[dict[str, str], dict[str, 
             f"LoRA files hold a few thousand, and at most {MAX_TENSORS:,} are read. Move it elsewhere.",
         )
     if not content:
-        raise CheckpointError(
-            path, "holds no tensors", "There is nothing to evaluate. Save the training again."
-        )
+        raise CheckpointError(path, "holds no tensors", "There is nothing to evaluate. Save the training again.")
     tensors = {name: _tensor_entry(path, name, entry, 8 + len(header)) for name, entry in content.items()}
 
     position = 8 + len(header)

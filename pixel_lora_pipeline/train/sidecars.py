@@ -158,7 +158,8 @@ def _read(path: Path, notes: list[str]) -> _Candidate | None:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
             return None
-        text = path.read_bytes()[: MAX_BYTES + 1].decode("utf-8-sig")
+        with path.open("rb") as file:
+            text = file.read(MAX_BYTES).decode("utf-8-sig")
         content = tomllib.loads(text) if path.suffix.lower() == ".toml" else json.loads(text)
     except OSError:
         return None
@@ -201,7 +202,8 @@ def _gui_config(candidate: _Candidate) -> Sidecar | None:
 
 
 def _known(path: Path, values: dict[str, object]) -> Sidecar | None:
-    known = {name: value for name, value in values.items() if name in parameter_table()}
+    table = parameter_table()
+    known = {name: value for name, value in values.items() if name in table and table[name].section != "derived"}
     return Sidecar(path, known) if len(known) >= MIN_KNOWN_NAMES else None
 
 
@@ -278,9 +280,7 @@ def _dataset_config(
         if used is not None:
             return candidate.path, used
         if candidate in found:
-            notes.append(
-                f"{printable(candidate.path.name)} was not used: it differs from what the header records"
-            )
+            notes.append(f"{printable(candidate.path.name)} was not used: it differs from what the header records")
     return None, None
 
 

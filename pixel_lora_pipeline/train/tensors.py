@@ -267,9 +267,7 @@ def _mean_scale(modules: list[_Module]) -> float | None:
 
 def _cross_attention_width(modules: list[_Module]) -> int | None:
     widths = {module.inputs for module in modules if _CROSS_ATTENTION.search(module.name)}
-    if not widths and any(
-        module.name.startswith(("lora_te1_", "lora_te2_", "text_encoder_2.")) for module in modules
-    ):
+    if not widths and any(module.name.startswith(("lora_te1_", "lora_te2_", "text_encoder_2.")) for module in modules):
         return 2048  # only SDXL has two text encoders
     if not widths:  # SD 1.x and 2.x hand over the text encoder's own features
         widths = {module.inputs for module in modules if _TEXT_ATTENTION.search(module.name)}

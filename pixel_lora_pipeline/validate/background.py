@@ -12,8 +12,11 @@ from pixel_lora_pipeline.validate.palette import Palette
 
 # Shoulders reach the lower part of the sides of a portrait; hair and background meet the rest of the border.
 _BORDER_DEPTH: Final = 0.7
-# A colour this close to the border's commonest belongs to it: one and a third steps of the palette.
+# A colour this close to the border's commonest belongs to it: one and a third steps of the palette, or, in a
+# speckled picture, this many times the median distance of the border's cells from it, up to a limit.
 _ALIKE: Final = 0.06
+_SPECKLE: Final = 3.0
+_MOST_ALIKE: Final = 0.15
 # A shade of the background's colour is background (a vignette) if it shows on this share of the sides, where
 # hats do not reach; any other colour (a background in two colours) if it also holds a top corner.
 _SHADE_SHARE: Final = 0.05
@@ -34,19 +37,23 @@ class Background:
     Attributes
     ----------
     cells : bool[rows, columns]
-        Background, specks in it included.
+        Background, specks and transparent cells included.
     figure : bool[rows, columns]
-        The parts of what stands in front of it.
+        What stands in front of it: all other cells.
     main : int or None
         Palette index of its commonest colour; None where the border is transparent.
     border_share : float
         Share of the border that has the main colour, 0-1: how sure the whole is.
+    speckle : float
+        Median distance of the border from the main colour in OKLab: 0 where it is flat, above about 0.02 in
+        a gradient or under noise.
     """
 
     cells: NDArray[np.bool_]
     figure: NDArray[np.bool_]
     main: int | None
     border_share: float
+    speckle: float
 
 
 def find_background(cells: NDArray[np.float64], palette: Palette) -> Background:
@@ -69,22 +76,23 @@ def find_background(cells: NDArray[np.float64], palette: Palette) -> Background:
     counts = np.bincount(on_border[on_border >= 0], minlength=len(palette))
     if counts.sum() * 2 < on_border.size:
         outside = _touching(labels < 0, edges)
-        return Background(outside, _parts(~outside), None, 0.0)
+        figure = _parts(~outside & (labels >= 0))
+        return Background(~figure, figure, None, 0.0, 0.0)
     main = int(np.argmax(counts))
     shares = counts / on_border.size
     on_sides = np.bincount(labels[1:, [0, -1]][border[1:, [0, -1]]] + 1, minlength=len(palette) + 1)[1:]
-    distance = np.linalg.norm(palette.colors - palette.colors[main], axis=1)
+    speckle = float(np.median(np.linalg.norm(cells[border] - palette.colors[main], axis=1)))
+    alike = np.linalg.norm(palette.colors - palette.colors[main], axis=1)
     is_background = (
-        (distance <= _ALIKE)
+        (alike <= np.clip(_SPECKLE * speckle, _ALIKE, _MOST_ALIKE))
         | ((on_sides >= _SHADE_SHARE * on_border.size) & is_shade_of(palette.colors, palette.colors[main]))
         | ((shares >= _SECOND_SHARE) & np.isin(np.arange(len(palette)), labels[0, [0, -1]]))
     )
     outside = _touching((labels < 0) | is_background[labels], edges)
     shade = is_shade_of(palette.colors, palette.colors[main])[labels] & (labels >= 0)
     outside = _along_gradients(outside, shade, cells)
-    figure = _parts(~outside)
-    specks = ~outside & ~figure
-    return Background(outside | specks, figure, main, float(shares[main]))
+    figure = _parts(~outside & (labels >= 0))
+    return Background(~figure, figure, main, float(shares[main]), speckle)
 
 
 def _border(shape: tuple[int, ...], share_of_sides: float) -> NDArray[np.bool_]:

@@ -1,8 +1,10 @@
-"""The base model that a LoRA changes: found, loaded once, never from pickle, never from the network unasked."""
+"""The base model that a LoRA changes: never read from pickle, never from the network unasked."""
 
 import hashlib
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,8 +17,8 @@ if TYPE_CHECKING:
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "float16", "bfloat16"]
 
-# What each supported pipeline is told besides its weights: no safety checker (it blackens images, and blackened
-# images would be measured as failures), no watermark (it changes pixels).
+# What each supported pipeline is told besides its weights: no safety checker (it blackens images, which would
+# then be measured as failures), no watermark (it changes pixels).
 _PIPELINES: dict[str, dict[str, Any]] = {
     "StableDiffusionPipeline": {
         "safety_checker": None,
@@ -56,8 +58,8 @@ class BaseModel:
     pipeline
         `StableDiffusionPipeline` or `StableDiffusionXLPipeline`, on `device`, without a safety checker.
     sha256
-        Of the loaded weights, their configuration and the tokenizers: of what paints, not of how it was stored,
-        so that a folder and a single file of the same model count as the same.
+        Of the loaded weights, their configuration and the tokenizers: of what paints, not of how it was
+        stored, so that a folder and a single file of the same model count as the same.
     """
 
     source: str
@@ -100,7 +102,7 @@ def load_base_model(
     dtype = _resolve_precision(device_name, precision)
     # The libraries report damaged files in all these ways, and none of them names the model.
     load_errors = (OSError, ValueError, KeyError, RuntimeError, SafetensorError)
-    with harmless_lines_dropped():
+    with harmless_lines_dropped(), nullcontext() if allow_downloads else _offline():
         path = _locate(source, allow_downloads)
         load = _load_folder if path.is_dir() else _load_single_file
         try:
@@ -115,9 +117,24 @@ def load_base_model(
             ) from error
     pipeline.set_progress_bar_config(disable=True)
     sha256 = _hash_of_what_paints(pipeline)
-    return BaseModel(
-        str(source), pipeline.to(device_name), device_name, str(dtype).removeprefix("torch."), sha256
-    )
+    return BaseModel(str(source), pipeline.to(device_name), device_name, str(dtype).removeprefix("torch."), sha256)
+
+
+@contextmanager
+def _offline() -> Iterator[None]:
+    """Keep huggingface_hub off the network.
+
+    Asking each call for local files only is not enough: the library still looks up a list at the hub for its
+    own user-agent header.
+    """
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def _resolve_device(source: str | Path, device: Device) -> str:
@@ -156,9 +173,7 @@ def _locate(source: str | Path, allow_downloads: bool) -> Path:
             )
         return path
     if not _HUB_NAME.fullmatch(str(source)):
-        raise BaseModelError(
-            source, "there is no such folder or file.", "Correct base_model in the settings."
-        )
+        raise BaseModelError(source, "there is no such folder or file.", "Correct base_model in the settings.")
     return _hub_folder(source, allow_downloads)
 
 
@@ -166,17 +181,11 @@ def _hub_folder(source: str | Path, allow_downloads: bool) -> Path:
     from diffusers import DiffusionPipeline
 
     try:
-        return Path(
-            DiffusionPipeline.download(
-                str(source), use_safetensors=True, local_files_only=not allow_downloads
-            )
-        )
+        return Path(DiffusionPipeline.download(str(source), use_safetensors=True, local_files_only=not allow_downloads))
     except (OSError, ValueError) as error:
         if allow_downloads:
             fault = f"it is no folder or file, and fetching it from the hub failed: {_first_lines(error)}."
-            remedy = (
-                "Check the name, the connection, and whether the model's licence has to be accepted first."
-            )
+            remedy = "Check the name, the connection, and whether the model's licence has to be accepted first."
         else:
             fault = "it is no folder or file, and the local hub cache does not hold it."
             remedy = (
@@ -264,8 +273,8 @@ def _config_folder(source: str | Path, path: Path, reference: str, allow_downloa
         raise BaseModelError(
             source,
             f"a single file has no configuration, and that of {reference} is not in the local hub cache.",
-            "Set allow_downloads = true once to fetch it (2 MB), or put a diffusers folder of the same kind of "
-            f"model beside the file as '{path.stem}/' (its weights are not needed).",
+            "Set allow_downloads = true once to fetch it (2 MB), or put a diffusers folder of the same kind "
+            f"of model beside the file as '{path.stem}/' (its weights are not needed).",
         ) from error
 
 

@@ -24,9 +24,12 @@ _OVERSAMPLING: Final = 8
 _HARMONIC_SHARE: Final = 0.9
 # A picture of at most this many pixels a side can be a sprite at native size, one image pixel a cell.
 _LARGEST_NATIVE: Final = 128
-# Share of neighbouring pixels that are exactly equal in a native sprite; photographs and noise of that size
-# stay under 0.15.
+# Share of neighbouring pixels that are exactly equal in a native sprite, and the median difference of those
+# that are not, in levels: a soft picture has equal neighbours too, but few of its steps are large.
 _NATIVE_FLATNESS: Final = 0.35
+_NATIVE_STEP: Final = 16
+# A picture that looks like a sprite at native size is taken for one unless a coarser grid is this coherent.
+_BEYOND_CHANCE: Final = 0.9
 # The median colour of a cell is taken over this share of its width, away from what bleeds over its edges.
 _CORE: Final = 0.4
 _MOST_SAMPLES: Final = 5
@@ -70,7 +73,7 @@ def off_grid_error(coherence: float, pixel_size: float) -> float:
         raise ValueError(f"coherence is {coherence}, expected a number in (0, 1]")
     if pixel_size <= 0.0:
         raise ValueError(f"pixel_size is {pixel_size}, expected a positive number of image pixels")
-    return math.sqrt(-2.0 * math.log(coherence)) * pixel_size / (2.0 * math.pi)
+    return math.sqrt(2.0 * abs(math.log(coherence))) * pixel_size / (2.0 * math.pi)
 
 
 def find_grid(image: NDArray[np.uint8]) -> Grid:
@@ -105,10 +108,11 @@ def find_grid(image: NDArray[np.uint8]) -> Grid:
             frequency = _refined_peak(spectrum, best, highest) / length
             size = 1.0 / frequency
             coherence = min(1.0, _coherence(profiles, frequency) / weight)
-            if coherence >= LEAST_COHERENCE:
+            is_native = longest <= _LARGEST_NATIVE and coherence < _BEYOND_CHANCE and _looks_native(image)
+            if coherence >= LEAST_COHERENCE and not is_native:
                 phase_x, phase_y = (_phase(profile, size) for profile in profiles)
                 return Grid(size, (phase_x, phase_y), coherence, off_grid_error(coherence, size))
-    if longest <= _LARGEST_NATIVE and _share_of_equal_neighbours(image) >= _NATIVE_FLATNESS:
+    if longest <= _LARGEST_NATIVE and _looks_native(image):
         return Grid(1.0, (0.0, 0.0), 1.0, 0.0)
     return Grid(None, None, coherence, None)
 
@@ -146,6 +150,18 @@ def cell_samples(length: int, pixel_size: float, phase: float) -> NDArray[np.int
     return np.clip(np.floor(centres[:, None] + offsets[None, :]), 0, length - 1).astype(np.intp)
 
 
+def cell_of_each_pixel(length: int, pixel_size: float, phase: float) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Row (or column) of the native picture for each image pixel, and its distance from the cell's centre.
+
+    intp[length] and float64[length]; the distance is in cells, 0-0.5. Cells count from the first that
+    `cell_samples` has; pixels before it get -1.
+    """
+    position = (np.arange(length) + 0.5 - phase) / pixel_size
+    cell = np.floor(position)
+    first = -1 if phase >= 0.5 * pixel_size else 0
+    return (cell - first).astype(np.intp), np.abs(position - cell - 0.5)
+
+
 def _edge_profile(image: NDArray[np.uint8], axis: int) -> NDArray[np.float64]:
     """Strength of the edges between neighbours along `axis`, float64[n - 1], less what every line has."""
     n = image.shape[axis]
@@ -158,7 +174,7 @@ def _edge_profile(image: NDArray[np.uint8], axis: int) -> NDArray[np.float64]:
     for channel in range(1, image.shape[2]):
         np.maximum(step, _distance(after[..., channel], before[..., channel]), out=step)
     profile = np.minimum(step, _STRONGEST_STEP).sum(axis=1 - axis, dtype=np.float64)
-    return np.maximum(profile - np.median(profile), 0.0)
+    return np.asarray(np.maximum(profile - np.median(profile), 0.0))
 
 
 def _distance(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -200,8 +216,10 @@ def _phase(profile: NDArray[np.float64], pixel_size: float) -> float:
     return 0.0 if pixel_size - phase < 1e-6 * pixel_size else phase
 
 
-def _share_of_equal_neighbours(image: NDArray[np.uint8]) -> float:
-    right = (image[:, 1:] == image[:, :-1]).all(axis=2)
-    down = (image[1:] == image[:-1]).all(axis=2)
-    pairs = right.size + down.size
-    return float(right.sum() + down.sum()) / pairs if pairs else 0.0
+def _looks_native(image: NDArray[np.uint8]) -> bool:
+    """Whether every pixel may be a cell: many neighbours are equal, and the others far apart."""
+    steps = np.concatenate([np.abs(np.diff(image.astype(np.int16), axis=axis)).max(axis=2).ravel() for axis in (0, 1)])
+    changes = steps[steps > 0]
+    if changes.size == 0 or changes.size > (1.0 - _NATIVE_FLATNESS) * steps.size:
+        return False
+    return bool(np.median(changes) >= _NATIVE_STEP)

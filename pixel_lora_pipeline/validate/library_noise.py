@@ -1,17 +1,19 @@
-"""Keeps the log readable while diffusers and transformers load: only lines known to be harmless are dropped."""
+"""Keeps the log readable while diffusers and transformers load: drops lines known to be harmless."""
 
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-# Logger → beginning or part of a message that says nothing wrong. Everything else still reaches the log.
+# Logger → parts of messages that report nothing wrong. Everything else still reaches the log.
 _HARMLESS = {
-    # A LoRA trained on the U-Net alone has nothing for the text encoder; the module count is checked anyway.
-    "diffusers.loaders.lora_base": "No LoRA keys associated to",
-    # The same for the U-Net, and a copy of the exception that is raised right after.
-    "diffusers.loaders.peft": r"No LoRA keys associated to|was unsuccessful with the following error",
+    # A LoRA trained on the U-Net alone has nothing for the text encoder; the modules are counted anyway.
+    "diffusers.loaders.lora_base": ("No LoRA keys associated to",),
+    # The same for the U-Net, and a copy, hundreds of lines long, of the exception that is raised right after.
+    "diffusers.loaders.peft": ("No LoRA keys associated to", "was unsuccessful with the following error"),
+    # A list of layers that is empty.
+    "diffusers.models.modeling_utils": ("should be kept in float32: []",),
     # Image processors for models that are not used here.
-    "transformers.utils.import_utils": "requires torchvision",
+    "transformers.utils.import_utils": ("requires torchvision",),
 }
 
 
@@ -19,8 +21,8 @@ _HARMLESS = {
 def harmless_lines_dropped() -> Iterator[None]:
     """Drop the log lines listed in this module for as long as the context lasts."""
     with ExitStack() as stack:
-        for name, pattern in _HARMLESS.items():
-            logger, quiet = logging.getLogger(name), _Without(pattern)
+        for name, parts in _HARMLESS.items():
+            logger, quiet = logging.getLogger(name), _Without(parts)
             logger.addFilter(quiet)
             stack.callback(logger.removeFilter, quiet)
         yield
@@ -28,7 +30,7 @@ def harmless_lines_dropped() -> Iterator[None]:
 
 @contextmanager
 def loading_bars_hidden() -> Iterator[None]:
-    """Hide the bars of models that load from disk in a blink; as they were afterwards.
+    """Hide the bars of models that load from disk in a blink; afterwards they are as they were.
 
     Not for downloads: they take long, and their bar is wanted.
     """
@@ -44,10 +46,10 @@ def loading_bars_hidden() -> Iterator[None]:
 
 
 class _Without(logging.Filter):
-    def __init__(self, pattern: str) -> None:
+    def __init__(self, parts: tuple[str, ...]) -> None:
         super().__init__()
-        self._patterns = pattern.split("|")
+        self._parts = parts
 
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
-        return not any(pattern in message for pattern in self._patterns)
+        return not any(part in message for part in self._parts)

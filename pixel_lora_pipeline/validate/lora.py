@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pixel_lora_pipeline.validate.library_noise import harmless_lines_dropped
+from pixel_lora_pipeline.validate.library_noise import harmless_lines_dropped, loading_bars_hidden
 
 _ADAPTER = "checkpoint"
 _COMPONENTS = ("unet", "text_encoder", "text_encoder_2")
@@ -16,8 +16,8 @@ _HALF = re.compile(
     r"(?P<module>.+?)[._](?:(?P<down>lora_down|lora_A|lora\.down|lora_linear_layer\.down)"
     r"|lora_up|lora_B|lora\.up|lora_linear_layer\.up)(?:\.\w+)?\.weight"
 )
-# Marks of adapters that are not plain LoRA. DoRA is refused because diffusers would drop its magnitudes with a
-# warning and paint with the rest.
+# Marks of adapters that are not plain LoRA. DoRA is refused because diffusers would drop its magnitudes with
+# a warning and paint with the rest.
 _OTHER_ADAPTERS = {
     "lokr_": "LoKr",
     "hada_": "LoHa",
@@ -66,10 +66,9 @@ class LoraMismatchError(LoraError):
         shown = ", ".join(missing[:_NAMES_SHOWN]) + (", …" if len(missing) > _NAMES_SHOWN else "")
         super().__init__(
             path,
-            f"of its {expected} LoRA modules {loaded} were loaded"
-            + (f"; missing: {shown}." if missing else "."),
-            "The LoRA was trained for another base model, or its keys follow a convention that diffusers does not "
-            "know: set base_model to the model it was trained on, or convert the file to Kohya's names.",
+            f"of its {expected} LoRA modules {loaded} were loaded" + (f"; missing: {shown}." if missing else "."),
+            "It was trained for another base model, or its keys follow a convention that diffusers does not know: "
+            "set base_model to the model it was trained on, or convert the file to Kohya's names.",
         )
         self.expected = expected
         self.loaded = loaded
@@ -160,9 +159,7 @@ def load_lora(pipeline: Any, lora: LoraFile, strength: float) -> None:
         _check_complete(pipeline, lora)
         _check_finite(pipeline, lora)
         if _stamp(lora.path) != lora.stamp:
-            raise LoraError(
-                lora.path, "was overwritten while it was being loaded.", "Evaluate it again.", retry=True
-            )
+            raise LoraError(lora.path, "was overwritten while it was being loaded.", "Evaluate it again.", retry=True)
         pipeline.set_adapters([_ADAPTER], [strength])
         loaded = True
     finally:
@@ -189,7 +186,7 @@ def _halves(path: Path, shapes: dict[str, list[int]]) -> tuple[dict[str, int], d
             raise LoraError(
                 path,
                 f"is a {kind} ({key}).",
-                "Supported are LoRA and LoCon: train with networks.lora, with conv_dim if convolutions are wanted.",
+                "Supported are LoRA and LoCon: train with networks.lora, and conv_dim for convolutions.",
             )
         if half := _HALF.fullmatch(key):
             (down if half["down"] else up)[half["module"]] = shape[1] if len(shape) > 1 else 0
@@ -219,7 +216,7 @@ def _load_weights(pipeline: Any, lora: LoraFile) -> None:
     import torch
 
     try:
-        with harmless_lines_dropped():
+        with harmless_lines_dropped(), loading_bars_hidden():
             pipeline.load_lora_weights(
                 str(lora.path), use_safetensors=True, local_files_only=True, adapter_name=_ADAPTER
             )
@@ -244,7 +241,7 @@ def _check_complete(pipeline: Any, lora: LoraFile) -> None:
 
 
 def _canonical_name(name: str) -> str:
-    """One spelling for a module, whether Kohya's (`lora_te1_…_q_proj`) or a dotted path (`text_encoder.….q_proj`)."""
+    """One spelling for Kohya's names (`lora_te1_…_q_proj`) and dotted paths (`text_encoder.….q_proj`)."""
     name = name.replace(".", "_").removeprefix("lora_").replace("processor_", "")
     for kohya, component in (
         ("te1_", "text_encoder_"),
@@ -259,9 +256,7 @@ def _canonical_name(name: str) -> str:
 
 def _check_finite(pipeline: Any, lora: LoraFile) -> None:
     weights = [
-        half[_ADAPTER].weight
-        for _, _, module in _adapted_modules(pipeline)
-        for half in (module.lora_A, module.lora_B)
+        half[_ADAPTER].weight for _, _, module in _adapted_modules(pipeline) for half in (module.lora_A, module.lora_B)
     ]
     broken = sum(not bool(weight.isfinite().all()) for weight in weights)
     if broken:

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from PIL import ImageColor
+
 # The words that captions of pixel-art portraits use. Where CSS has a muddy or
 # extreme value for a word (green #008000, yellow #ffff00, brown #a52a2a) the
 # table holds what sprite painters usually mean by it. Neighbours are at least
@@ -46,3 +48,32 @@ SKIN_TONES: Final[dict[str, str]] = {
     "tan": "#b87a4b",
     "dark": "#6b4028",
 }
+
+# Other words for skin; "white", "brown" and "black" mean tones of skin here, and not those colours.
+SKIN_SYNONYMS: Final[dict[str, str]] = {
+    "pale": "light",
+    "fair": "light",
+    "white": "light",
+    "olive": "medium",
+    "tanned": "tan",
+    "brown": "tan",
+    "deep": "dark",
+    "black": "dark",
+}
+
+
+def hex_of_color_word(word: str) -> str | None:
+    """`#rrggbb` for a colour word in lower case, two words joined (`hotpink`) included; None if unknown.
+
+    Words that neither table above has are looked up among the names that CSS knows.
+    """
+    known = NAMED_COLORS.get(word) or SYNONYMS.get(word)
+    if known is None and word in ImageColor.colormap:
+        red, green, blue = ImageColor.getrgb(word)[:3]
+        known = f"#{red:02x}{green:02x}{blue:02x}"
+    return known
+
+
+def hex_of_skin_word(word: str) -> str | None:
+    """`#rrggbb` for a word that describes skin, in lower case; None if it says nothing of its tone."""
+    return SKIN_TONES.get(SKIN_SYNONYMS.get(word, word))

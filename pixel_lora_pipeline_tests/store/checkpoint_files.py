@@ -8,7 +8,6 @@ from pixel_lora_pipeline.train import Checkpoint, read_checkpoint
 MODULE = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
 HEADER = {
     "ss_network_module": "networks.lora",
-    "ss_network_dim": "4",
     "ss_network_alpha": "2.0",
     "ss_learning_rate": "0.0001",
     "ss_lr_scheduler": "cosine",
@@ -31,6 +30,7 @@ def save_checkpoint(
     session: str = "1001",
     started_at: float = 1_762_783_380.0,  # 2025-11-10 14:03 UTC
     step: int | None = None,
+    rank: int = 4,
     weight: float = 0.25,
     final: bool = False,
     header: dict[str, str] | None = None,
@@ -43,12 +43,13 @@ def save_checkpoint(
     suffix = "" if final else f"-{epoch:06d}" if step is None else f"-step{step:08d}"
     path = folder / f"{run}{suffix}.safetensors"
     tensors = {
-        f"{MODULE}.lora_down.weight": np.full((4, 768), weight, np.float16),
-        f"{MODULE}.lora_up.weight": np.zeros((320, 4), np.float16),
+        f"{MODULE}.lora_down.weight": np.full((rank, 768), weight, np.float16),
+        f"{MODULE}.lora_up.weight": np.zeros((320, rank), np.float16),
         f"{MODULE}.alpha": np.array(2, np.float16),
     }
     metadata = {
         **HEADER,
+        "ss_network_dim": str(rank),
         "ss_session_id": session,
         "ss_training_started_at": str(started_at),
         "ss_output_name": run,

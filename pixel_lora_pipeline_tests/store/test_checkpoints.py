@@ -1,4 +1,5 @@
 import logging
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -91,9 +92,7 @@ def test_two_daemons_and_many_workers_make_one_row_of_each(store: Store, tmp_pat
 def test_another_run_under_the_same_name_is_told_apart_by_its_date(store: Store, tmp_path: Path) -> None:
     november = 1_762_783_380.0
     for session, started_at in [("1", november), ("2", november + 86_400), ("3", november + 86_400)]:
-        store.checkpoints.register(
-            save_checkpoint(tmp_path / session, 1, session=session, started_at=started_at)
-        )
+        store.checkpoints.register(save_checkpoint(tmp_path / session, 1, session=session, started_at=started_at))
     runs = rows(store.database, "SELECT run_name, output_name FROM training_runs ORDER BY id")
     assert [run["run_name"] for run in runs] == [
         "portrait",
@@ -103,9 +102,7 @@ def test_another_run_under_the_same_name_is_told_apart_by_its_date(store: Store,
     assert {run["output_name"] for run in runs} == {"portrait"}
 
 
-def test_an_overwritten_file_supersedes_the_one_before_and_keeps_its_history(
-    store: Store, tmp_path: Path
-) -> None:
+def test_an_overwritten_file_supersedes_the_one_before_and_keeps_its_history(store: Store, tmp_path: Path) -> None:
     first = save_checkpoint(tmp_path, 3, weight=0.25)
     first_id = store.checkpoints.register(first)
     store.epochs.log_subjective("portrait", 3, 4, 4, 4, "blurry")
@@ -196,9 +193,7 @@ def test_a_header_that_claims_anything_is_stored_as_text_and_as_far_as_it_fits(
     assert store.checkpoints.get(checkpoint.partition_key).epoch == 1
 
 
-def test_ten_thousand_known_files_are_listed_in_no_time(
-    store: Store, tmp_path: Path
-) -> None:
+def test_ten_thousand_known_files_are_listed_in_no_time(store: Store, tmp_path: Path) -> None:
     checkpoint = save_checkpoint(tmp_path, 1)
     store.checkpoints.register(checkpoint)
     with store.database.connection() as connection:
@@ -208,7 +203,6 @@ def test_ten_thousand_known_files_are_listed_in_no_time(
             SELECT run.id, n, md5(n::text), md5(n::text) FROM training_runs run, generate_series(2, 10000) n
             """
         )
-    import time
 
     begun = time.perf_counter()
     known = store.checkpoints.known_signatures()

@@ -49,9 +49,7 @@ def test_metrics_are_stored_in_the_documented_shape(store: Store, tmp_path: Path
     assert row == {"quantitative_metrics": METRICS, "color_accuracy_score": 67.7}
 
 
-def test_what_could_not_be_measured_is_null_and_numpy_numbers_are_numbers(
-    store: Store, tmp_path: Path
-) -> None:
+def test_what_could_not_be_measured_is_null_and_numpy_numbers_are_numbers(store: Store, tmp_path: Path) -> None:
     epoch_id = store.checkpoints.register(save_checkpoint(tmp_path, 1))
     store.epochs.set_metrics(
         epoch_id,
@@ -91,14 +89,12 @@ def test_scoring_again_replaces_the_scores_and_keeps_notes_unless_there_are_new_
     assert row.notes == "two-toned hair"
 
 
-def test_scores_of_an_unknown_run_are_refused_with_the_runs_that_there_are(
-    store: Store, tmp_path: Path
-) -> None:
+def test_scores_of_an_unknown_run_are_refused_with_the_runs_that_there_are(store: Store, tmp_path: Path) -> None:
     with pytest.raises(UnknownRunError, match="no training run yet"):
         store.epochs.log_subjective(None, 1, 5, 5, 5)
     store.checkpoints.register(save_checkpoint(tmp_path, 1))
     store.checkpoints.register(save_checkpoint(tmp_path, 1, run="sprites", session="7"))
-    with pytest.raises(UnknownRunError, match="'portrat'.*sprites, portrait"):
+    with pytest.raises(UnknownRunError, match=r"'portrat'.*sprites, portrait"):
         store.epochs.log_subjective("portrat", 1, 5, 5, 5)
     with pytest.raises(UnknownRunError, match="sprites, portrait"):
         store.epochs.table("portrat")

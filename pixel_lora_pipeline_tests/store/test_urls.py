@@ -1,3 +1,5 @@
+import traceback
+
 import psycopg
 import pytest
 from sqlalchemy import make_url
@@ -54,7 +56,7 @@ def test_a_normalised_address_stays_as_it_is() -> None:
 def test_dagster_searches_its_own_schema_and_other_options_stay() -> None:
     url = make_url(dagster_url(f"{SUPABASE}?sslmode=require&options=-cstatement_timeout%3D5000"))
     assert url.query == {"sslmode": "require", "options": "-cstatement_timeout=5000 -csearch_path=dagster"}
-    assert url.password == "s3cr@t/#"
+    assert str(url.password) == "s3cr@t/#"
 
 
 @pytest.mark.parametrize(
@@ -91,11 +93,9 @@ def test_a_transaction_pooler_is_refused_with_what_cannot_work_and_what_to_use(u
 def test_an_unreadable_address_is_refused_without_repeating_its_password(url: str) -> None:
     with pytest.raises(DatabaseUrlError) as refusal:
         normalize_url(url, "psycopg")
-    said = str(refusal.value)
-    assert "Geh" not in said and "eim" not in said, said
-    assert refusal.value.__cause__ is None and refusal.value.__suppress_context__ or "Geh" not in str(
-        refusal.value.__context__
-    )
+    shown = "".join(traceback.format_exception_only(refusal.value)) + repr(refusal.value.__cause__)
+    assert "Geh" not in shown and "eim" not in shown, shown
+    assert refusal.value.__context__ is None or refusal.value.__suppress_context__
 
 
 def test_the_password_is_in_no_text_made_for_people() -> None:

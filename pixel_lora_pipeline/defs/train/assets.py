@@ -19,16 +19,17 @@ from pixel_lora_pipeline.train import Checkpoint, CheckpointError, read_checkpoi
 )
 def model_checkpoint(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store]) -> dg.MaterializeResult[Any]:
     """One file that a training saved: verified, and registered with every parameter that can be known of it."""
-    landed = store.checkpoint_files.newest(context.partition_key)
+    landed = store.landed_files.newest(context.partition_key)
     try:
         checkpoint = read_checkpoint(landed.path)
         verify_weights(landed.path)
     except CheckpointError as error:
         if not error.retry:
-            store.refused_checkpoints.add(landed.path, landed.signature, error.fault, error.remedy)
+            store.quarantine.add(landed.path, landed.signature, error.fault, error.remedy)
         raise dg.Failure(str(error), allow_retries=error.retry) from error
-    stored = store.checkpoints.register(checkpoint)
-    return dg.MaterializeResult(metadata=checkpoint_metadata(checkpoint, stored.run_name))
+    store.checkpoints.register(checkpoint)
+    run_name = store.checkpoints.get(context.partition_key).run_name
+    return dg.MaterializeResult(metadata=checkpoint_metadata(checkpoint, run_name))
 
 
 def checkpoint_metadata(checkpoint: Checkpoint, run_name: str) -> dict[str, dg.MetadataValue]:

@@ -1,0 +1,168 @@
+"""The whole pipeline as a user starts it: real processes, real database, real daemon, real small model."""
+
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+
+from pixel_lora_pipeline.config import PROJECT_ROOT
+from pixel_lora_pipeline.embedded.demo import DEMO_EPOCHS, DEMO_RUN
+from pixel_lora_pipeline.store import Store, embedded_postgres
+from pixel_lora_pipeline_tests.defs.conftest import EPOCHS, small_suite, trained
+
+__all__ = ["small_suite", "trained"]  # fixtures
+
+UP = [sys.executable, "-m", "pixel_lora_pipeline.cli", "up"]
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A folder that the database's account can reach also when the tests run as root."""
+    folder = Path(tempfile.mkdtemp(prefix="pixel-lora-launch-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def environment(home: Path, **settings: str) -> dict[str, str]:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    inherited = {
+        key: value for key, value in os.environ.items() if not key.startswith(("PIXEL_LORA", "DAGSTER", "DATABASE"))
+    }
+    return {**inherited, "PIXEL_LORA_HOME": str(home), "PIXEL_LORA_PORT": str(port), **settings}
+
+
+@contextmanager
+def running(home: Path, **settings: str) -> Iterator[psutil.Popen]:
+    process = psutil.Popen(
+        UP,
+        cwd=PROJECT_ROOT,
+        env=environment(home, **settings),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            process.wait(90)
+
+
+def left_over(home: Path) -> list[str]:
+    """Command lines of processes that still work in the home."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "environ"]):
+        command, variables = process.info["cmdline"] or [], process.info["environ"] or {}
+        if process.pid != os.getpid() and (
+            any(str(home) in part for part in command) or variables.get("PIXEL_LORA_HOME") == str(home)
+        ):
+            found.append(" ".join(command))
+    return found
+
+
+def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain for {what}"
+        time.sleep(0.3)
+
+
+@pytest.mark.timeout(900)
+def test_the_demo_runs_to_its_end_leaves_nothing_running_and_keeps_its_data(home: Path) -> None:
+    first = subprocess.run(
+        [*UP, "--once"],
+        cwd=PROJECT_ROOT,
+        env=environment(home),
+        capture_output=True,
+        text=True,
+        timeout=800,
+        check=False,
+    )
+    assert first.returncode == 0, first.stdout + first.stderr
+    for epoch in range(1, DEMO_EPOCHS + 1):
+        assert f"{DEMO_RUN} epoch {epoch}: evaluated" in first.stdout, first.stdout
+    assert "Evaluated epochs" in first.stdout, "no table was printed"
+    assert left_over(home) == []
+
+    with embedded_postgres(home) as url:
+        rows = Store(url, home / "images").epochs.table(DEMO_RUN)
+    assert [row.epoch for row in rows] == list(range(1, DEMO_EPOCHS + 1))
+    assert all(row.contact_sheet and Path(row.contact_sheet).exists() for row in rows)
+
+    began = time.monotonic()
+    second = subprocess.run(
+        [*UP, "--once"],
+        cwd=PROJECT_ROOT,
+        env=environment(home),
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert "landed" not in second.stdout, f"the second start did work again: {second.stdout}"
+    assert left_over(home) == [], f"after a second start of {time.monotonic() - began:.0f} s"
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_a_daemon_that_is_killed_again_and_again_loses_no_epoch_and_evaluates_none_twice(
+    home: Path, trained: Path, small_suite: Path
+) -> None:
+    watched = home / "watched"
+    watched.mkdir()
+    rng = random.Random(4)  # noqa: S311 - moments, not secrets
+    with (
+        embedded_postgres(home) as url,
+        running(
+            home, PIXEL_LORA_WATCHED=f'["{watched}"]', PIXEL_LORA_SUITE=str(small_suite), DATABASE_URL=url
+        ) as pipeline,
+    ):
+        store = Store(url, home / "images")
+
+        def daemon() -> psutil.Process | None:
+            for child in pipeline.children():
+                if "dagster._daemon" in " ".join(child.cmdline()):
+                    return child
+            return None
+
+        def evaluated() -> int:
+            return sum(row.evaluation_status == "evaluated" for row in store.epochs.recent())
+
+        wait_for(lambda: daemon() is not None, 60, "the daemon")
+        for path in sorted(trained.glob("*")):
+            shutil.copy(path, watched)
+        for _ in range(3):
+            time.sleep(rng.uniform(4, 14))
+            victim = daemon()
+            if victim is not None:
+                victim.kill()
+            wait_for(lambda: daemon() is not None, 30, "the daemon to be started again")
+        wait_for(lambda: evaluated() == EPOCHS, 300, f"{EPOCHS} evaluated epochs ({evaluated()} so far)")
+        with psycopg.connect(url) as connection:
+            rows = connection.execute(
+                """
+                SELECT tags.value FROM dagster.runs runs JOIN dagster.run_tags tags USING (run_id)
+                WHERE tags.key = 'dagster/partition' AND runs.status = 'SUCCESS'
+                """
+            ).fetchall()
+    times = Counter(partition for (partition,) in rows)
+    assert len(times) == EPOCHS, f"evaluated: {dict(times)}"
+    assert set(times.values()) == {1}, f"evaluated more than once: {dict(times)}"
+    assert left_over(home) == []
