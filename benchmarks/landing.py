@@ -29,6 +29,7 @@ from pixel_lora_pipeline.embedded import train_lora
 from pixel_lora_pipeline.embedded.demo_dataset import write_demo_dataset
 from pixel_lora_pipeline.launch import child_environment, pipeline_parts
 from pixel_lora_pipeline.store import Store
+from pixel_lora_pipeline.supervision import stop_all
 from pixel_lora_pipeline.train import find_landings
 
 MEDIAN_MUST, WORST_MUST, TICK_MUST = 10.0, 20.0, 1.0
@@ -67,7 +68,7 @@ def launch_seconds(settings: Settings, store: Store, original: bytes, count: int
             time.sleep(rng.uniform(3, 12))
         time.sleep(30)
     finally:
-        daemon.stop()
+        stop_all([daemon])
     with psycopg.connect(store.database.url) as connection:
         rows = connection.execute(
             """

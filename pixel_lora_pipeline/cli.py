@@ -84,10 +84,10 @@ def test_epoch(
 
 @app.command(name="log-epoch")
 def log_epoch(
-    epoch: int,
-    visual: Annotated[int, typer.Argument(help="How it looks, 1 to 10.")],
-    style: Annotated[int, typer.Argument(help="How well it keeps the style, 1 to 10.")],
-    prompt: Annotated[int, typer.Argument(help="How well it follows the prompts, 1 to 10.")],
+    epoch: Annotated[int, typer.Argument(min=1)],
+    visual: Annotated[int, typer.Argument(min=1, max=10, help="How it looks, 1 to 10.")],
+    style: Annotated[int, typer.Argument(min=1, max=10, help="How well it keeps the style, 1 to 10.")],
+    prompt: Annotated[int, typer.Argument(min=1, max=10, help="How well it follows the prompts, 1 to 10.")],
     notes: Annotated[str | None, typer.Argument()] = None,
     run: Annotated[str | None, typer.Option(help="Name of the run; the newest by default.")] = None,
 ) -> None:
@@ -168,12 +168,31 @@ def _print_metrics(metrics: dict[str, Any]) -> None:
 
 def main() -> None:
     """Runs the command line; errors that say what to do are printed without a traceback."""
-    from pixel_lora_pipeline.store import DatabaseError, DatabaseUrlError, MigrationError
-    from pixel_lora_pipeline.train import CheckpointError
+    from pydantic import ValidationError
+    from pydantic_settings import SettingsError
 
+    from pixel_lora_pipeline import store
+    from pixel_lora_pipeline.train import CheckpointError
+    from pixel_lora_pipeline.validate.base_model import BaseModelError
+    from pixel_lora_pipeline.validate.lora import LoraError
+    from pixel_lora_pipeline.validate.suite import SuiteError
+
+    expected = (
+        BaseModelError,
+        CheckpointError,
+        LoraError,
+        SettingsError,
+        SuiteError,
+        ValidationError,
+        store.DatabaseError,
+        store.DatabaseUrlError,
+        store.EmbeddedPostgresError,
+        store.MigrationError,
+        store.UnknownRunError,
+    )
     try:
         app()
-    except (CheckpointError, DatabaseError, DatabaseUrlError, MigrationError, LookupError) as error:
+    except expected as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(1)
 

@@ -19,7 +19,7 @@ from pixel_lora_pipeline.configured_store import configured_store
 from pixel_lora_pipeline.embedded.demo import DEMO_EPOCHS, checkpoints_folder, demo_command, demo_is_trained
 from pixel_lora_pipeline.progress import EpochProgress, summary_table
 from pixel_lora_pipeline.store import Store, dagster_url
-from pixel_lora_pipeline.supervision import MOST_RESTARTS, Part, StopRequested, stop_on_signals
+from pixel_lora_pipeline.supervision import MOST_RESTARTS, Part, StopRequested, stop_all, stop_on_signals
 
 _POLL_SECONDS: Final = 0.5
 _DEMO_TRAINING: Final = "demo training"
@@ -60,8 +60,8 @@ def up(settings: Settings, console: Console, *, once: bool = False) -> int:
             if demo and not demo_is_trained(settings.home):
                 with console.status("Drawing the demo's training pictures"):
                     parts.append(_part(settings, environment, _DEMO_TRAINING, demo_command(settings.home)))
+            stack.callback(stop_all, parts)
             for part in parts:
-                stack.callback(part.stop)
                 part.start()
             console.print(f"Dagster's UI: http://127.0.0.1:{settings.port}   Logs: {settings.home / 'logs'}")
             if demo:

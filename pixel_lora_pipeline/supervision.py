@@ -3,8 +3,9 @@
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -12,7 +13,7 @@ from typing import Final
 
 import psutil
 
-GRACE_SECONDS: Final = 15
+GRACE_SECONDS: Final = 10
 """How long a part may take to end by itself before it is killed."""
 
 MOST_RESTARTS: Final = 3
@@ -63,23 +64,6 @@ class Part:
         """None while it runs, and before it was started."""
         return None if self._process is None else self._process.poll()
 
-    def stop(self) -> None:
-        """Asks the process to end, waits for it, and kills what is left of it and of its descendants."""
-        if self._process is None:
-            return
-        descendants = self._descendants()
-        if self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(GRACE_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-        for process in descendants:
-            if process.is_running():
-                process.kill()
-        self.kill_orphans()
-
     def kill_orphans(self) -> None:
         """Ends what the process has left behind in its session: Dagster's code server and its run workers."""
         if self._process is None or os.name == "nt":
@@ -89,12 +73,45 @@ class Part:
         except ProcessLookupError:
             return
 
-    def _descendants(self) -> list[psutil.Process]:
-        assert self._process is not None  # noqa: S101 - the callers have looked
+    def processes(self) -> list[psutil.Process]:
+        """The process and all its descendants, as they are now."""
+        if self._process is None:
+            return []
         try:
-            return psutil.Process(self._process.pid).children(recursive=True)
+            process = psutil.Process(self._process.pid)
+            return [process, *process.children(recursive=True)]
         except psutil.NoSuchProcess:
             return []
+
+    def terminate(self) -> None:
+        """Asks the process to end."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+
+    def wait_until(self, deadline: float) -> None:
+        """Waits for the process to end, and kills it when `time.monotonic()` has reached the deadline."""
+        if self._process is None:
+            return
+        try:
+            self._process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def stop_all(parts: Iterable[Part]) -> None:
+    """Asks all parts to end at once, waits for them, and kills what is left of them and of their descendants."""
+    stopping = list(parts)
+    processes = [process for part in stopping for process in part.processes()]
+    for part in stopping:
+        part.terminate()
+    deadline = time.monotonic() + GRACE_SECONDS
+    for part in stopping:
+        part.wait_until(deadline)
+        part.kill_orphans()
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 @contextmanager

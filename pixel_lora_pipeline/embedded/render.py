@@ -240,4 +240,4 @@ def _lambert(field: Field, relief: float, light: NDArray[np.float64]) -> Field:
 
 
 def _rgb(color: str) -> NDArray[np.float32]:
-    return np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)], dtype=np.float32) / 255
+    return np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)], dtype=np.float32) / np.float32(255)

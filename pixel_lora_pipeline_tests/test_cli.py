@@ -1,0 +1,106 @@
+"""Each command as a person or a script runs it, in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pixel_lora_pipeline.config import PROJECT_ROOT
+from pixel_lora_pipeline.store import Database, Store
+from pixel_lora_pipeline.train import read_checkpoint
+from pixel_lora_pipeline_tests.defs.conftest import small_suite, trained
+
+__all__ = ["small_suite", "trained"]  # fixtures
+
+SAMPLES = Path(__file__).parent / "samples" / "kohya"
+
+
+def pixel_lora(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PIXEL_LORA", "DATABASE"))}
+    return subprocess.run(
+        [sys.executable, "-m", "pixel_lora_pipeline.cli", *arguments],
+        cwd=PROJECT_ROOT,
+        env={**inherited, "COLUMNS": "200", **settings},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def test_inspect_shows_every_parameter_with_its_source() -> None:
+    path = SAMPLES / "run_a" / "pixchar_a-000001.safetensors"
+    result = pixel_lora("inspect", str(path), "--json")
+    assert result.returncode == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert document["parameters"]["network_dim"] == {"value": 4, "source": "header"}
+    assert document["epoch"] == 1
+    assert document["missing"], "nothing is said to be missing"
+    assert "network_dim" in pixel_lora("inspect", str(path)).stdout
+
+
+def test_a_refused_file_is_explained_without_a_traceback() -> None:
+    result = pixel_lora("inspect", str(SAMPLES / "run_lycoris" / "pixchar_lokr.safetensors"))
+    assert result.returncode == 1
+    assert "LoKr" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_scores_by_eye_are_stored_for_the_newest_run(store: Store) -> None:
+    store.checkpoints.register(read_checkpoint(SAMPLES / "run_a" / "pixchar_a-000002.safetensors"))
+    result = pixel_lora("log-epoch", "2", "8", "7", "9", "much improved", DATABASE_URL=store.database.url)
+    assert result.returncode == 0, result.stderr
+    row = store.epochs.table(None)[0]
+    scores = (row.visual_quality_score, row.style_match_score, row.prompt_adherence_score, row.notes)
+    assert scores == (8, 7, 9, "much improved")
+
+
+def test_a_score_that_is_no_score_says_what_is_allowed(store: Store) -> None:
+    store.checkpoints.register(read_checkpoint(SAMPLES / "run_a" / "pixchar_a-000002.safetensors"))
+    result = pixel_lora("log-epoch", "2", "11", "7", "9", DATABASE_URL=store.database.url)
+    assert result.returncode != 0
+    assert "1<=x<=10" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_migrate_check_says_what_is_pending_and_changes_nothing(empty_database: Database) -> None:
+    pending = pixel_lora("migrate", "--check", DATABASE_URL=empty_database.url)
+    assert pending.returncode == 1
+    assert "0001_schemas.sql" in pending.stdout
+    assert pixel_lora("migrate", DATABASE_URL=empty_database.url).returncode == 0
+    assert pixel_lora("migrate", "--check", DATABASE_URL=empty_database.url).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"PIXEL_LORA_WATCHED": '["/no/such/folder"]'}, "/no/such/folder does not exist"),
+        ({"DATABASE_URL": "postgresql://me:secret@localhost:6543/x"}, "6543"),
+        ({"PIXEL_LORA_BASE_MODEL": "/no/such/model"}, "/no/such/model does not exist"),
+    ],
+)
+def test_doctor_names_the_fault_and_keeps_secrets(settings: dict[str, str], said: str, tmp_path: Path) -> None:
+    result = pixel_lora("doctor", PIXEL_LORA_HOME=str(tmp_path), **settings)
+    assert result.returncode == 1, result.stdout
+    assert said in result.stdout
+    assert "secret" not in result.stdout + result.stderr
+
+
+def test_a_misspelt_setting_is_named(tmp_path: Path) -> None:
+    result = pixel_lora("doctor", PIXEL_LORA_HOME=str(tmp_path), PIXEL_LORA_DEVICE="gpu")
+    assert result.returncode != 0
+    assert "device" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_one_checkpoint_is_tested_without_a_database(trained: Path, small_suite: Path, tmp_path: Path) -> None:
+    sheet = tmp_path / "sheet.png"
+    checkpoint = trained / "portraits-000001.safetensors"
+    result = pixel_lora("test-epoch", str(checkpoint), "--out", str(sheet), "--json", PIXEL_LORA_SUITE=str(small_suite))
+    assert result.returncode == 0, result.stderr
+    metrics = json.loads(result.stdout)
+    assert metrics["n_images"] == 2
+    assert sheet.stat().st_size > 1000
