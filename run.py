@@ -24,7 +24,6 @@ ROOT = Path(__file__).resolve().parent
 ENVIRONMENT = ROOT / ".venv"
 REQUIREMENTS = ROOT / "requirements.txt"
 TEST_REQUIREMENTS = ROOT / "requirements-dev.txt"
-TORCH = "torch==2.13.*"
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 OLDEST_PYTHON = (3, 11)
 
@@ -36,7 +35,11 @@ def main(arguments: list[str]) -> int:
         print(f"Python {version} is too old: this project needs 3.11 or newer. Run it as: python3.11 run.py")
         return 2
     testing = arguments[:1] == ["test"]
-    python = install(testing=testing)
+    try:
+        python = install(testing=testing)
+    except subprocess.CalledProcessError as error:
+        print(f"Installing failed (status {error.returncode}); pip says why above. Run the same command to go on.")
+        return error.returncode
     if testing:
         return run_child([str(python), "-m", "pytest", *arguments[1:]])
     command = arguments if arguments and not arguments[0].startswith("-") else ["up", *arguments]
@@ -51,25 +54,29 @@ def install(*, testing: bool) -> Path:
     Path of the environment's Python.
     """
     python = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    stamp = ENVIRONMENT / "installed.json"
     files = [REQUIREMENTS, TEST_REQUIREMENTS] if testing else [REQUIREMENTS]
-    stamp = ENVIRONMENT / ("installed-dev" if testing else "installed")
-    pins = hashlib.sha256(b"".join(path.read_bytes() for path in [*files, ROOT / "pyproject.toml"])).hexdigest()
-    wanted = f"{sys.version_info[:2]} {pins}"
-    if python.exists() and stamp.exists() and stamp.read_text() == wanted:
+    wanted = {path.name: fingerprint(path) for path in [*files, ROOT / "pyproject.toml"]}
+    done = json.loads(stamp.read_text()) if python.exists() and stamp.exists() else {}
+    if wanted.items() <= done.items():
         return python
     if not python.exists():
         print(f"Making an environment in {ENVIRONMENT}", flush=True)
         venv.create(ENVIRONMENT, with_pip=True)
+    stamp.unlink(missing_ok=True)
     pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check"]
     install_torch(python, pip)
     print("Installing the pinned requirements (a few minutes the first time)", flush=True)
     for path in files:
         subprocess.run([*pip, "-r", str(path)], check=True)
     subprocess.run([*pip, "--quiet", "--no-deps", "--editable", str(ROOT)], check=True)
-    stamp.write_text(wanted)
-    if testing:
-        (ENVIRONMENT / "installed").unlink(missing_ok=True)
+    stamp.write_text(json.dumps(wanted))
     return python
+
+
+def fingerprint(path: Path) -> str:
+    """Changes with the file's content and with the Python that installs it."""
+    return f"{sys.version_info[:2]} {hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
 def install_torch(python: Path, pip: list[str]) -> None:
@@ -78,29 +85,30 @@ def install_torch(python: Path, pip: list[str]) -> None:
     A CPU build that pip's own configuration offers is taken first; else, on a Linux or Windows machine without
     an NVIDIA GPU, PyTorch's CPU index where it can be reached; else what PyPI has.
     """
+    torch = next(line for line in REQUIREMENTS.read_text().splitlines() if line.startswith("torch=="))
     installed = subprocess.run(
         [str(python), "-c", "from importlib.metadata import version; print(version('torch'))"],
         capture_output=True,
         text=True,
         check=False,
     )
-    if installed.returncode == 0 and installed.stdout.startswith(TORCH.removeprefix("torch==").rstrip("*")):
+    if installed.returncode == 0 and installed.stdout.startswith(torch.removeprefix("torch==").rstrip("*")):
         return
     source = "PyPI's build"
     extra: list[str] = []
-    if offered_by_configuration(pip):
+    if offered_by_configuration(pip, torch):
         source = "the CPU build that pip's configuration offers"
     elif sys.platform != "darwin" and shutil.which("nvidia-smi") is None and reachable(TORCH_CPU_INDEX):
         source = f"the CPU build of {TORCH_CPU_INDEX} (no NVIDIA GPU found)"
         extra = ["--index-url", TORCH_CPU_INDEX]
     print(f"Installing torch: {source}", flush=True)
-    subprocess.run([*pip, *extra, TORCH], check=True)
+    subprocess.run([*pip, *extra, torch], check=True)
 
 
-def offered_by_configuration(pip: list[str]) -> bool:
+def offered_by_configuration(pip: list[str], torch: str) -> bool:
     """Whether pip, as it is configured here, resolves torch to a CPU build (local version `+cpu`)."""
     plan = subprocess.run(
-        [*pip, "--quiet", "--dry-run", "--no-deps", "--ignore-installed", "--report", "-", TORCH],
+        [*pip, "--quiet", "--dry-run", "--no-deps", "--ignore-installed", "--report", "-", torch],
         capture_output=True,
         text=True,
         check=False,

@@ -30,6 +30,7 @@ from pixel_lora_pipeline.validate.colorspace import delta_e_hex, hex_of_rgb
 
 SCALE = 16
 RESAMPLES = 1000
+LITTLE_HAIR = 4  # cells of visible hair up to which no colour of hair is asked for
 PHOTOGRAPHS = (
     *("astronaut", "coffee", "chelsea", "rocket", "hubble_deep_field", "immunohistochemistry", "retina"),
     *("camera", "coins", "grass", "brick", "gravel", "moon"),
@@ -132,6 +133,10 @@ def auc(higher: Sequence[float], lower: Sequence[float]) -> str:
     return interval(area, len(values)) if higher and lower else "none"
 
 
+def is_close(found: str | None, wanted: str | None, limit: float) -> bool:
+    return found is not None and wanted is not None and delta_e_hex(found, wanted) <= limit
+
+
 def top_third_color(image: Image.Image) -> str:
     """The roadmap's first sketch of the colour of the hair."""
     top = np.asarray(image)[: image.height // 3].reshape(-1, 3)
@@ -177,18 +182,16 @@ def finding_table(sprites: list[Sprite]) -> Table:
             measured = measure_image(np.asarray(image), expected)
             found = measured.grid.pixel_size
             grid.append(found is not None and abs(found / size - 1.0) <= 0.04)
-            wanted = sprite.color("background") or ""
             seen = measured.evidence["background"]["hex"]
-            background.append(seen is not None and delta_e_hex(seen, wanted) <= 5.0)
+            background.append(is_close(seen, sprite.color("background"), 5.0))
             native = measure_image(np.asarray(sprite.image)).style_quality["color_palette_size"]
             palette.append(abs(measured.style_quality["color_palette_size"] - native) <= 1)
             raw.append(distinct_colors(image))
-            wanted = sprite.color("hair") or ""
-            if not wanted or sprite.label.get("hair_px", 0) <= 4:
+            if sprite.label.get("hair_px", 0) <= LITTLE_HAIR:
                 continue
             tones = measured.evidence["hair"]
-            hair[hat is not None].append(bool(tones) and delta_e_hex(tones[0]["hex"], wanted) <= 10.0)
-            sketch.append(delta_e_hex(top_third_color(image), wanted) <= 10.0)
+            hair[hat is not None].append(is_close(tones[0]["hex"] if tones else None, sprite.color("hair"), 10.0))
+            sketch.append(is_close(top_third_color(image), sprite.color("hair"), 10.0))
             two[sprite.label.get("two_tone") is not None].append(bool(measured.color_accuracy["hair_is_two_toned"]))
         table.add_row(name, share(grid), share(background), share(hair[False]), share(hair[True]), share(sketch),
                       f"{np.mean(two[True]):.2f} / {1 - np.mean(two[False]):.2f}", share(palette),
@@ -203,11 +206,16 @@ def accessory_table(sprites: list[Sprite]) -> Table:
     for at, sprite in enumerate(sprites):
         other = sprites[(at + 7) % len(sprites)].color("hair")
         own = sprite.color("hair")
-        if own is None or other is None or sprite.label.get("hair_px", 0) <= 4 or delta_e_hex(own, other) <= 20.0:
+        if (
+            own is None
+            or other is None
+            or sprite.label.get("hair_px", 0) <= LITTLE_HAIR
+            or delta_e_hex(own, other) <= 20.0
+        ):
             continue
         pixels = np.asarray(sprite.enlarged(8))
-        for color, scores in ((own, right), (other, wrong)):
-            score = measure_image(pixels, Expectation(hair=color)).color_accuracy["hair_color_accuracy"]
+        for asked, scores in ((own, right), (other, wrong)):
+            score = measure_image(pixels, Expectation(hair=asked)).color_accuracy["hair_color_accuracy"]
             if score is not None:
                 scores.append(score)
     table.add_row("hair, wrong colour > 20 ΔE00 away", auc(right, wrong), f"{len(right)} + {len(wrong)}", "")

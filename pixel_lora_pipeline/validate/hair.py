@@ -29,6 +29,10 @@ _SKIN_ITSELF: Final = 0.03
 # Skin counts this much among the candidates for hair: a head that is all skin is bald, or has hair of that
 # very colour, and either way skin is what there is to compare with the hair that was asked for.
 _SKIN_AS_HAIR: Final = 0.06
+# Hair begins within this many cells of the skin, outline and shadow between them included. What does not, a crown
+# that the prompt did not name, counts this much.
+_SKIN_REACH: Final = 2
+_AWAY_FROM_SKIN: Final = 0.3
 # A background with more speckle than this is no flat colour, and neither is anything else in the picture (sprites
 # stay below, JPEG and blur included): soft edges have fringes of mixed colours. Then shades of the background
 # count this much among the candidates.
@@ -192,6 +196,7 @@ def find_hair(
     )
     weights[excluded] = 0.0
     weights[is_skin] *= _SKIN_AS_HAIR
+    weights[~_near(is_skin[labels] & figure, zone, labels)] *= _AWAY_FROM_SKIN
     is_halo = np.zeros(len(palette), dtype=bool)
     smudged = background.speckle > _SMUDGED
     if background.main is not None and smudged:
@@ -224,6 +229,16 @@ def find_hair(
         Tone(_members(second, members, totals), amounts[1] / sum(amounts)),
     )
     return Hair(first_cells | (lower & members[labels]), tones, float(weights[main] / weights.sum()))
+
+
+def _near(skin: NDArray[np.bool_], zone: NDArray[np.bool_], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which colours of the zone come close to the skin, bool[k]; all where there is no skin."""
+    count = int(labels.max()) + 1
+    if not skin.any():
+        return np.ones(count, dtype=bool)
+    reach = 2 * _SKIN_REACH + 1
+    close = zone & ndimage.maximum_filter(skin, size=reach)
+    return np.asarray(np.bincount(labels[close], minlength=count) > 0)
 
 
 def _second_tone(

@@ -1,0 +1,228 @@
+"""Colours that were asked for score high, others low, and what cannot be told scores nothing."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from pixel_lora_pipeline.validate import Expectation, ImageMeasurement, color_accuracy_score, measure_image
+from pixel_lora_pipeline.validate.colorspace import delta_e_hex, hex_of_rgb, is_shade_of, oklab_of_rgb, rgb_of_oklab
+from pixel_lora_pipeline.validate.palette import extract_palette
+from pixel_lora_pipeline_tests.validate.sprites import (
+    BACKGROUND,
+    HAIR,
+    LIPS,
+    SKIN,
+    Pixels,
+    enlarged,
+    noise,
+    portrait,
+    rgb,
+    softened,
+)
+
+GOLD, BLACK = "#ffd700", "#1b1b1f"
+EXPECTED = Expectation(background=BACKGROUND, hair=HAIR, skin=SKIN, lips=LIPS)
+
+
+def measure(native: Pixels, expectation: Expectation = EXPECTED, scale: int = 8) -> ImageMeasurement:
+    return measure_image(enlarged(native, scale), expectation)
+
+
+def test_a_portrait_in_its_colours_scores_full() -> None:
+    measured = measure(portrait())
+    scores = measured.color_accuracy
+    for name in ("background_accuracy", "hair_color_accuracy", "skin_accuracy", "lips_accuracy"):
+        assert scores[name] == pytest.approx(100.0), f"{name} is {scores[name]}: {measured.evidence}"
+    assert scores["hair_is_two_toned"] is False
+    assert scores["color_purity_score"] > 95.0
+    assert scores["overall_color_accuracy"] > 98.0
+    assert measured.evidence["background"]["hex"] == BACKGROUND
+    assert measured.evidence["hair"][0]["hex"] == HAIR
+
+
+@pytest.mark.parametrize("scale", [1, 2, 8, 16])
+def test_scores_do_not_depend_on_the_enlargement(scale: int) -> None:
+    one, other = measure(portrait(), scale=4), measure(portrait(), scale=scale)
+    assert other.color_accuracy == one.color_accuracy
+
+
+def test_softening_changes_little() -> None:
+    scores = measure_image(softened(enlarged(portrait(), 16)), EXPECTED).color_accuracy
+    assert scores["background_accuracy"] > 95.0, scores
+    assert scores["hair_color_accuracy"] > 95.0, scores
+    assert scores["hair_is_two_toned"] is False
+
+
+@pytest.mark.parametrize(
+    ("painted", "score"),
+    [
+        ({"background": "#d62828"}, "background_accuracy"),
+        ({"hair": "#2f5fd0"}, "hair_color_accuracy"),
+        ({"skin": "#6b4028"}, "skin_accuracy"),
+        ({"lips": "#26bfd9"}, "lips_accuracy"),
+    ],
+)
+def test_a_wrong_colour_costs_its_own_score_and_no_other(painted: dict[str, str], score: str) -> None:
+    scores = measure(portrait(**painted)).color_accuracy
+    for name in ("background_accuracy", "hair_color_accuracy", "skin_accuracy", "lips_accuracy"):
+        assert scores[name] == pytest.approx(0.0 if name == score else 100.0, abs=1.0), (name, scores)
+    assert scores["overall_color_accuracy"] < measure(portrait()).color_accuracy["overall_color_accuracy"]
+
+
+def test_hair_and_background_exchanged_are_both_wrong() -> None:
+    scores = measure(portrait(background=HAIR, hair=BACKGROUND)).color_accuracy
+    assert scores["background_accuracy"] == pytest.approx(0.0)
+    assert scores["hair_color_accuracy"] == pytest.approx(0.0)
+
+
+def test_the_further_off_a_colour_the_lower_its_score() -> None:
+    shades = ["#2e9e44", "#3ba650", "#4bb063", "#62bd7a", "#8fd1a0", "#d0f0d8"]
+    scores = [measure(portrait(background=shade)).color_accuracy["background_accuracy"] for shade in shades]
+    assert scores == sorted(scores, reverse=True), scores
+    assert scores[0] == 100.0
+    assert scores[-1] == 0.0
+
+
+def test_a_background_half_in_the_right_colour_scores_half() -> None:
+    native = portrait()
+    left = native[:, :12]
+    left[(left == np.array(rgb(BACKGROUND))).all(axis=2)] = rgb("#d62828")
+    score = measure(native).color_accuracy["background_accuracy"]
+    assert 40.0 < score < 60.0, score
+
+
+def test_what_the_prompt_does_not_name_is_not_scored() -> None:
+    scores = measure(portrait(), Expectation(hair=HAIR)).color_accuracy
+    assert scores["background_accuracy"] is None
+    assert scores["accessory_accuracy"] is None
+    assert scores["overall_color_accuracy"] is not None
+    nothing = measure(portrait(), Expectation()).color_accuracy
+    assert nothing["overall_color_accuracy"] is None, "a prompt that names no colour cannot be followed in colour"
+    assert nothing["color_purity_score"] is not None
+
+
+def test_two_toned_hair_is_seen_with_both_tones() -> None:
+    measured = measure(portrait(second_hair="#2f5fd0"))
+    assert measured.color_accuracy["hair_is_two_toned"] is True
+    assert {tone["hex"] for tone in measured.evidence["hair"]} == {HAIR, "#2f5fd0"}
+    assert 30.0 < measured.color_accuracy["hair_color_accuracy"] < 80.0
+
+
+def test_a_shadow_does_not_make_hair_two_toned() -> None:
+    shadow = hex_of_rgb(rgb_of_oklab(oklab_of_rgb(np.array(rgb(HAIR), dtype=np.uint8)) * 0.72))
+    measured = measure(portrait(second_hair=shadow))
+    assert measured.color_accuracy["hair_is_two_toned"] is False, measured.evidence["hair"]
+    assert measured.color_accuracy["hair_color_accuracy"] == pytest.approx(100.0)
+
+
+@pytest.mark.parametrize(("name", "color"), [("crown", GOLD), ("sunglasses", BLACK), ("necklace", GOLD)])
+def test_an_accessory_is_there_or_not(name: str, color: str) -> None:
+    expected = replace(EXPECTED, accessories={name: color})
+    there = measure(portrait(accessories={name: color}), expected)
+    missing = measure(portrait(), expected)
+    assert there.color_accuracy["accessory_accuracy"] > 80.0, there.evidence["accessories"]
+    assert missing.color_accuracy["accessory_accuracy"] < 20.0, missing.evidence["accessories"]
+    assert there.evidence["accessories"][name]["hex"] == color
+
+
+def test_an_accessory_in_another_colour_is_not_the_one_asked_for() -> None:
+    expected = replace(EXPECTED, accessories={"crown": GOLD})
+    assert measure(portrait(accessories={"crown": "#8a8a8f"}), expected).color_accuracy["accessory_accuracy"] < 20.0
+
+
+def test_a_crown_is_not_taken_for_hair() -> None:
+    expected = replace(EXPECTED, accessories={"crown": GOLD})
+    measured = measure(portrait(accessories={"crown": GOLD}), expected)
+    assert measured.evidence["hair"][0]["hex"] == HAIR
+
+
+def test_an_accessory_without_a_colour_or_in_the_colour_of_the_hair_cannot_be_told() -> None:
+    unnamed = measure(portrait(), replace(EXPECTED, accessories={"crown": None}))
+    hidden = measure(portrait(hair=GOLD), replace(EXPECTED, hair=GOLD, accessories={"crown": GOLD}))
+    for measured in (unnamed, hidden):
+        assert measured.color_accuracy["accessory_accuracy"] is None
+        assert measured.evidence["accessories"]["crown"]["reason"]
+        assert measured.color_accuracy["overall_color_accuracy"] is not None, "what cannot be told counted as 0"
+
+
+def test_hair_in_the_colour_of_the_background_is_right_or_cannot_be_told() -> None:
+    expected = replace(EXPECTED, hair=BACKGROUND)
+    score = measure(portrait(hair=BACKGROUND), expected).color_accuracy["hair_color_accuracy"]
+    assert score is None or score > 95.0, score
+
+
+def test_speckles_cost_purity() -> None:
+    clean, speckled = portrait(), portrait()
+    cells = np.random.default_rng(0).random(speckled.shape[:2]) < 0.15
+    speckled[cells] = noise(24)[cells]
+    scores = [measure(native).color_accuracy["color_purity_score"] for native in (clean, speckled)]
+    assert scores[1] < scores[0] - 15.0, scores
+
+
+def test_noise_follows_no_prompt() -> None:
+    for seed in range(5):
+        overall = measure_image(enlarged(noise(32, seed), 2), EXPECTED).color_accuracy["overall_color_accuracy"]
+        assert overall is None or overall < 40.0, overall
+
+
+def test_the_score_of_ten_keeps_to_its_bands() -> None:
+    for accuracy, score in ((100.0, 10.0), (90.0, 9.0), (80.0, 7.5), (70.0, 7.0), (0.0, 1.0)):
+        assert color_accuracy_score(accuracy) == pytest.approx(score)
+    assert 7.0 <= (color_accuracy_score(89.99) or 0.0) <= 8.0
+    scores = [color_accuracy_score(accuracy / 10) or 0.0 for accuracy in range(1001)]
+    assert all(higher > lower for lower, higher in pairwise(scores)), "the score does not rise with the accuracy"
+    assert color_accuracy_score(None) is None
+    with pytest.raises(ValueError, match="expected 0 to 100"):
+        color_accuracy_score(101.0)
+
+
+@pytest.mark.parametrize(
+    ("color", "reference"),
+    [
+        ("#ffffff", (1.0, 0.0, 0.0)),
+        ("#ff0000", (0.62796, 0.22486, 0.12585)),
+        ("#00ff00", (0.86644, -0.23389, 0.17950)),
+        ("#0000ff", (0.45201, -0.03246, -0.31153)),
+        ("#000000", (0.0, 0.0, 0.0)),
+    ],
+)
+def test_oklab_has_the_published_values(color: str, reference: tuple[float, float, float]) -> None:
+    assert oklab_of_rgb(np.array(rgb(color), dtype=np.uint8)) == pytest.approx(reference, abs=1e-4)
+
+
+def test_srgb_to_oklab_and_back_is_the_identity() -> None:
+    colors = np.random.default_rng(1).integers(0, 256, (5000, 3), dtype=np.uint8)
+    assert np.array_equal(rgb_of_oklab(oklab_of_rgb(colors)), colors)
+
+
+def test_colour_differences_have_their_known_ends() -> None:
+    assert delta_e_hex("#123456", "#123456") == 0.0
+    assert delta_e_hex("#000000", "#ffffff") == pytest.approx(100.0, abs=1e-3)
+    assert delta_e_hex("#ff0000", "#00ff00") == pytest.approx(86.61, abs=0.01), "as published calculators give it"
+
+
+def test_shades_are_told_from_other_colours() -> None:
+    def related(first: str, second: str) -> bool:
+        pair = [oklab_of_rgb(np.array(rgb(color), dtype=np.uint8)) for color in (first, second)]
+        assert is_shade_of(pair[0], pair[1]) == is_shade_of(pair[1], pair[0]), "not symmetric"
+        return bool(is_shade_of(pair[0], pair[1]))
+
+    assert related("#ff69b4", "#9e4170"), "a shadow"
+    assert related("#e6731e", "#ec9656"), "a highlight"
+    assert not related("#ff69b4", "#2f5fd0")
+    assert not related("#f5d83d", "#7a4a26")
+    assert not related("#1b1b1f", "#8a8a8f")
+
+
+def test_the_palette_counts_colours_as_a_painter_does() -> None:
+    native = portrait(accessories={"crown": GOLD})
+    exact = len(np.unique(native.reshape(-1, 3), axis=0))
+    measured = measure_image(softened(enlarged(native, 16)))
+    assert measured.style_quality["color_palette_size"] == pytest.approx(exact, abs=1)
+    everything = np.ones(native.shape[:2], dtype=bool)
+    palette = extract_palette(native, everything)
+    assert len(palette) == exact
+    assert palette.shares.sum() == pytest.approx(1.0)
+    assert list(palette.shares) == sorted(palette.shares, reverse=True)

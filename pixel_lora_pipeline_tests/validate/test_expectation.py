@@ -1,0 +1,136 @@
+"""What a caption asks for is read as a person would read it."""
+
+import pytest
+
+from pixel_lora_pipeline.validate import Expectation, parse_expectation
+from pixel_lora_pipeline.validate.named_colors import NAMED_COLORS, SKIN_TONES, SYNONYMS
+
+PINK, GREEN, BLUE, RED = (NAMED_COLORS[word] for word in ("pink", "green", "blue", "red"))
+BLACK, BROWN = NAMED_COLORS["black"], NAMED_COLORS["brown"]
+GOLD = SYNONYMS["gold"]
+
+
+@pytest.mark.parametrize(
+    ("caption", "expected"),
+    [
+        ("hair #ff69b4", {"hair": "#ff69b4"}),
+        ("#FF69B4 hair", {"hair": "#ff69b4"}),
+        ("pink hair", {"hair": PINK}),
+        ("hair: pink", {"hair": PINK}),
+        ("hair color is #f6b", {"hair": "#ff66bb"}),
+        ("long wavy pink hair", {"hair": PINK}),
+        ("pinkish hair", {"hair": PINK}),
+        ("a blonde woman", {"hair": SYNONYMS["blonde"]}),
+        ("green background", {"background": GREEN}),
+        ("background #00ff00", {"background": "#00ff00"}),
+        ("simple background, green bg", {"background": GREEN}),
+        ("light skin", {"skin": SKIN_TONES["light"]}),
+        ("dark skin tone", {"skin": SKIN_TONES["dark"]}),
+        ("brown skin, brown hair", {"skin": SKIN_TONES["tan"], "hair": BROWN}),
+        ("red lips", {"lips": RED}),
+        ("crown #ffd700", {"accessories": {"crown": "#ffd700"}}),
+        ("gold crown", {"accessories": {"crown": GOLD}}),
+        ("black sunglasses", {"accessories": {"sunglasses": BLACK}}),
+        ("gold-rimmed glasses", {"accessories": {"glasses": GOLD}}),
+        ("necklace, hat", {"accessories": {"hat": None, "necklace": None}}),
+    ],
+)
+def test_one_thing_is_found_however_it_is_put(caption: str, expected: dict[str, object]) -> None:
+    found = parse_expectation(caption)
+    assert found.to_dict() == expected
+    assert found.unknown == []
+
+
+@pytest.mark.parametrize(
+    "caption",
+    [
+        "pixel art portrait, pink hair, green background, gold crown, light skin, smile",
+        "pink hair #ff69b4, background #2e9e44, crown #ffd700, light skin",
+        "(pink hair:1.3), ((green background)), [gold crown:0.8], <lora:style:0.7> light skin",
+        "pixchar, portrait of a girl with long pink hair and a gold crown on a green background, light skin",
+        "pink_hair, green_background, gold_crown, light_skin",
+        "hair #ff69b4 crown #ffd700 background #2e9e44 skin #f6d3b3",
+        "pink hair gold crown green background light skin",
+        "Pink-haired girl, GREEN background; skin: light. Crown in gold",
+    ],
+)
+def test_a_whole_caption_gives_the_same_in_every_notation(caption: str) -> None:
+    found = parse_expectation(caption)
+    assert found.to_dict() == {
+        "background": GREEN,
+        "hair": PINK,
+        "skin": SKIN_TONES["light"],
+        "accessories": {"crown": GOLD},
+    }
+    assert found.unknown == []
+
+
+def test_a_hex_wins_over_its_word() -> None:
+    assert parse_expectation("pink hair #f06eaa").hair == "#f06eaa"
+    assert parse_expectation("#f06eaa pink hair").hair == "#f06eaa"
+    assert parse_expectation("pink hair #f06eaa").unknown == []
+
+
+def test_other_things_keep_their_colours_to_themselves() -> None:
+    caption = "blue eyes, red shirt, short black hair with red highlights, green earrings, a green man, red hair bow"
+    assert parse_expectation(caption).to_dict() == {"hair": BLACK}
+
+
+@pytest.mark.parametrize(
+    ("caption", "expected"),
+    [
+        ("no crown", {}),
+        ("without a gold crown and sunglasses, blue hair", {"hair": BLUE}),
+        ("not wearing a hat but with black sunglasses", {"accessories": {"sunglasses": BLACK}}),
+        ("no crown, gold necklace", {"accessories": {"necklace": GOLD}}),
+    ],
+)
+def test_what_is_denied_is_not_expected(caption: str, expected: dict[str, object]) -> None:
+    assert parse_expectation(caption).to_dict() == expected
+
+
+def test_dark_and_light_change_a_colour_and_a_skin() -> None:
+    dark, plain, light = (parse_expectation(f"{word} blue hair").hair for word in ("dark", "", "light"))
+    brightness = [sum(int(color[at : at + 2], 16) for at in (1, 3, 5)) for color in (dark, plain, light) if color]
+    assert brightness == sorted(brightness), f"dark, plain and light blue are {dark}, {plain}, {light}"
+    assert len(set(brightness)) == 3
+    assert parse_expectation("light blue background, light skin").skin == SKIN_TONES["light"]
+
+
+def test_a_colour_that_nobody_knows_is_reported() -> None:
+    assert parse_expectation("chartreusish hair, smile").unknown == ["chartreusish hair"]
+    assert parse_expectation("hair #ff69, smile").unknown == ["hair #ff69"]
+    assert parse_expectation("dark hair").unknown == ["dark hair"], "dark hair may be brown or black"
+
+
+def test_words_about_other_things_are_not_reported() -> None:
+    caption = "pixchar, xyzzy style, masterpiece, long flowing hair, pink hair, aviator sunglasses, luminous smile"
+    assert parse_expectation(caption).unknown == []
+
+
+def test_a_contradiction_is_reported_and_the_first_or_the_hex_counts() -> None:
+    two_words = parse_expectation("pink hair, blue hair")
+    assert two_words.hair == PINK
+    assert len(two_words.unknown) == 1
+    assert "blue" in two_words.unknown[0]
+    word_and_hex = parse_expectation("pink hair #00ff00")
+    assert word_and_hex.hair == "#00ff00"
+    assert "pink" in word_and_hex.unknown[0]
+
+
+def test_shades_of_one_colour_contradict_nothing() -> None:
+    found = parse_expectation("hair #ff69b4 #b94b82, eyes #112233, skin #f6d3b3 #c0a58c")
+    assert found.hair == "#ff69b4"
+    assert found.skin == "#f6d3b3"
+    assert found.unknown == []
+
+
+@pytest.mark.parametrize("caption", ["", "   ", ",,,", "(((", "#", "<lora:x:1>", ":1.3)", "hair", "no"])
+def test_nothing_said_is_nothing_expected(caption: str) -> None:
+    assert parse_expectation(caption).to_dict() == {}
+    assert not parse_expectation(caption)
+
+
+def test_an_expectation_that_names_anything_is_true() -> None:
+    assert Expectation(hair=PINK)
+    assert Expectation(accessories={"crown": None})
