@@ -17,7 +17,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Evaluates every epoch of a pixel-art LoRA and says what to train next.",
 )
-console = Console()
+# Programs that read the output get whole lines: nothing is folded to a width that no terminal has.
+console = Console(width=None if sys.stdout.isatty() else 300)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 

@@ -57,14 +57,17 @@ def up(settings: Settings, console: Console, *, once: bool = False) -> int:
             _fail_runs_without_process(environment)
             progress = EpochProgress(store)
             parts = pipeline_parts(settings, environment)
-            if demo and not demo_is_trained(settings.home):
+            trained = demo and demo_is_trained(settings.home)
+            if demo and not trained:
                 with console.status("Drawing the demo's training pictures"):
                     parts.append(_part(settings, environment, _DEMO_TRAINING, demo_command(settings.home)))
             stack.callback(stop_all, parts)
             for part in parts:
                 part.start()
             console.print(f"Dagster's UI: http://127.0.0.1:{settings.port}   Logs: {settings.home / 'logs'}")
-            if demo:
+            if trained:
+                console.print(f"Demo: trained already; its {DEMO_EPOCHS} epochs lie in {watched[0]}")
+            elif demo:
                 console.print(f"Demo: a small LoRA is trained for {DEMO_EPOCHS} epochs into {watched[0]}")
             else:
                 console.print("Watching " + ", ".join(map(str, watched)))
@@ -134,7 +137,7 @@ def _supervise(
                 elif not _restarted(part, environment, bars):
                     return 1
             for line in progress.news():
-                bars.print(line)
+                bars.print(line, soft_wrap=True)
             if evaluation is not None:
                 rows = store.epochs.table(None)
                 done = sum(row.quantitative_metrics is not None for row in rows)

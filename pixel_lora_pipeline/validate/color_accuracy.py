@@ -11,7 +11,8 @@ from pixel_lora_pipeline.validate.accessories import Sighting, find_accessory
 from pixel_lora_pipeline.validate.background import Background, find_background
 from pixel_lora_pipeline.validate.colorspace import delta_e, delta_e_hex, rgb_of_hex
 from pixel_lora_pipeline.validate.expectation import Expectation
-from pixel_lora_pipeline.validate.hair import Box, Hair, bounding_box, find_hair, find_skin
+from pixel_lora_pipeline.validate.figure import Box, bounding_box
+from pixel_lora_pipeline.validate.hair import Hair, find_hair, find_skin
 from pixel_lora_pipeline.validate.palette import Palette
 
 # Up to this ΔE00 a colour is the one that was asked for: the tolerance at which the finding of backgrounds was

@@ -33,7 +33,7 @@ class Labelled:
     subtitle: str = ""
 
 
-def contact_sheet(images: Sequence[Labelled], *, columns: int = 6, limit: int = SIZE_LIMIT) -> bytes:
+def contact_sheet(images: Sequence[Labelled], *, columns: int = 5, limit: int = SIZE_LIMIT) -> bytes:
     """A PNG of all images in rows.
 
     Small images are enlarged to about 192 pixels by a whole factor, large ones are reduced by one, always to the

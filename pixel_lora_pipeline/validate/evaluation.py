@@ -49,13 +49,13 @@ def evaluate_images(images: Sequence[MeasuredImage]) -> Evaluation:
 
 
 def evaluate_file(
-    checkpoint: Path,
+    checkpoint: Path | None,
     generator: Generator,
     suite: Suite,
     kind: BaseKind,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
-    """Generate the whole suite with a checkpoint and evaluate it, without storing anything.
+    """Generate the whole suite with a checkpoint (None: with the base model alone) and evaluate it, storing nothing.
 
     Raises
     ------

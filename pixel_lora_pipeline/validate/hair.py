@@ -1,6 +1,5 @@
 """Where the hair of a portrait is and which tones it has, found by structure and by what the prompt names."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -11,6 +10,7 @@ from scipy import ndimage
 
 from pixel_lora_pipeline.validate.background import Background
 from pixel_lora_pipeline.validate.colorspace import delta_e, is_shade_of, rgb_of_hex
+from pixel_lora_pipeline.validate.figure import Box, depth_inside
 from pixel_lora_pipeline.validate.palette import Palette
 
 # The face: this part of the figure's height, and this far to either side of its middle (share of its width).
@@ -29,9 +29,9 @@ _SKIN_ITSELF: Final = 0.03
 # Skin counts this much among the candidates for hair: a head that is all skin is bald, or has hair of that
 # very colour, and either way skin is what there is to compare with the hair that was asked for.
 _SKIN_AS_HAIR: Final = 0.06
-# Hair begins within this many cells of the skin, outline and shadow between them included. What does not, a crown
-# that the prompt did not name, counts this much.
-_SKIN_REACH: Final = 2
+# Hair begins within two cells of the skin, or a sixteenth of the figure's width, outline and shadow between them
+# included. What does not, a crown that the prompt did not name, counts this much.
+_SKIN_REACH: Final = (2, 1 / 16)
 _AWAY_FROM_SKIN: Final = 0.3
 # A background with more speckle than this is no flat colour, and neither is anything else in the picture (sprites
 # stay below, JPEG and blur included): soft edges have fringes of mixed colours. Then shades of the background
@@ -61,9 +61,10 @@ _TONE_OUTER_SHARE: Final = 0.3
 _TONE_REACH: Final = 8.0
 # Parts of the hair smaller than this, relative to the largest, are eyes or teeth of the same colour.
 _ISLAND: Final = 0.1
-# Dark and hardly ever two cells wide: an outline, not a tone.
+# Dark, hardly ever two cells wide and all along the silhouette: an outline, not a tone.
 _OUTLINE_LIGHTNESS: Final = 0.35
 _THIN_SOLID_SHARE: Final = 0.5
+_OUTLINE_SHARE: Final = 0.4
 # A colour this close (OKLab) to the line between two others, and thin, is what a soft edge makes of them.
 _BLEND: Final = 0.06
 
@@ -101,45 +102,6 @@ class Hair:
     cells: NDArray[np.bool_]
     tones: tuple[Tone, ...]
     dominance: float
-
-
-@dataclass(frozen=True)
-class Box:
-    """Bounding box of the figure in cells, ends excluded."""
-
-    top: int
-    bottom: int
-    left: int
-    right: int
-
-    @property
-    def height(self) -> int:
-        """Rows."""
-        return self.bottom - self.top
-
-    @property
-    def width(self) -> int:
-        """Columns."""
-        return self.right - self.left
-
-    def window(self, shape: tuple[int, ...], rows: tuple[float, float], reach: float = 0.5) -> NDArray[np.bool_]:
-        """Cells between two heights (shares of the box, from the top), `reach` to either side of its middle."""
-        window = np.zeros(shape, dtype=bool)
-        middle = (self.left + self.right) / 2
-        first_row = math.floor(self.top + rows[0] * self.height)
-        last_row = math.ceil(self.top + rows[1] * self.height)
-        first_column = math.floor(middle - reach * self.width)
-        last_column = math.ceil(middle + reach * self.width)
-        window[max(0, first_row) : last_row, max(0, first_column) : last_column] = True
-        return window
-
-
-def bounding_box(figure: NDArray[np.bool_]) -> Box | None:
-    """The smallest box around bool[rows, columns]; None around nothing."""
-    rows, columns = np.flatnonzero(figure.any(axis=1)), np.flatnonzero(figure.any(axis=0))
-    if rows.size == 0:
-        return None
-    return Box(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
 
 
 def find_skin(palette: Palette, background: Background, box: Box, named: str | None) -> int | None:
@@ -185,7 +147,7 @@ def find_hair(
     if skin is not None:
         is_skin = np.linalg.norm(palette.colors - palette.colors[skin], axis=1) <= _SKIN_ITSELF
     head_top = _top_of_head(figure & ~(excluded | is_skin)[labels], box) if elsewhere else box.top
-    depth = _depth(figure)
+    depth = depth_inside(figure)
     nearness = np.exp(-np.maximum(depth - 1, 0) * _DECAY / box.width)
 
     height = (np.arange(labels.shape[0]) - head_top) / (_HAIR_ZONE * (box.bottom - head_top))
@@ -196,7 +158,7 @@ def find_hair(
     )
     weights[excluded] = 0.0
     weights[is_skin] *= _SKIN_AS_HAIR
-    weights[~_near(is_skin[labels] & figure, zone, labels)] *= _AWAY_FROM_SKIN
+    weights[~_near(is_skin[labels] & figure, zone, labels, box)] *= _AWAY_FROM_SKIN
     is_halo = np.zeros(len(palette), dtype=bool)
     smudged = background.speckle > _SMUDGED
     if background.main is not None and smudged:
@@ -210,15 +172,14 @@ def find_hair(
     if smudged and skin is not None:
         excluded |= is_shade_of(palette.colors, palette.colors[skin])
         excluded[main] = False
-    lower = figure & box.window(figure.shape, (0.0, _TONE_ZONE))
+    lower = zone | (figure & box.window(figure.shape, (0.0, _TONE_ZONE)))
     first = _family(palette, main, ~excluded)
     first_cells = _large_parts(lower & first[labels])
     totals = _weight_by_color(palette, nearness, lower)
     neighbours = [color for color in (main, skin, background.main) if color is not None]
     excluded[neighbours] = True
-    outer = depth <= max(1.0, box.width / _TONE_REACH)
     second = _second_tone(
-        palette, lower, first_cells, main, totals, excluded | first, neighbours, smudged, outer, solidity
+        palette, lower, first_cells, main, totals, excluded | first, neighbours, smudged, depth, box, solidity
     )
     if second is None:
         return Hair(first_cells, (Tone(_members(main, first, totals), 1.0),), float(weights[main] / weights.sum()))
@@ -231,13 +192,13 @@ def find_hair(
     return Hair(first_cells | (lower & members[labels]), tones, float(weights[main] / weights.sum()))
 
 
-def _near(skin: NDArray[np.bool_], zone: NDArray[np.bool_], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _near(skin: NDArray[np.bool_], zone: NDArray[np.bool_], labels: NDArray[np.int64], box: Box) -> NDArray[np.bool_]:
     """Which colours of the zone come close to the skin, bool[k]; all where there is no skin."""
     count = int(labels.max()) + 1
     if not skin.any():
         return np.ones(count, dtype=bool)
-    reach = 2 * _SKIN_REACH + 1
-    close = zone & ndimage.maximum_filter(skin, size=reach)
+    reach = max(_SKIN_REACH[0], round(_SKIN_REACH[1] * box.width))
+    close = zone & ndimage.maximum_filter(skin, size=2 * reach + 1)
     return np.asarray(np.bincount(labels[close], minlength=count) > 0)
 
 
@@ -250,18 +211,25 @@ def _second_tone(
     excluded: NDArray[np.bool_],
     neighbours: list[int],
     smudged: bool,
-    outer: NDArray[np.bool_],
+    depth: NDArray[np.int64],
+    box: Box,
     solidity: NDArray[np.float64],
 ) -> int | None:
     """Palette index of a second tone that is no shade of the first, or None."""
     touching = ndimage.binary_dilation(first_cells, structure=np.ones((3, 3)))
     main_total = totals[np.unique(palette.labels[first_cells])].sum()
     different = delta_e(palette.rgb, palette.rgb[main]) > _TONE_DIFFERENCE
+    outer = depth <= max(1.0, box.width / _TONE_REACH)
+    silhouette = zone & (depth == 1)
     best: int | None = None
-    for color in np.flatnonzero(different & ~excluded & (totals >= _TONE_SHARE * main_total)):
+    for color in np.flatnonzero(different & ~excluded & (totals > 0.0) & (totals >= _TONE_SHARE * main_total)):
         cells = zone & (palette.labels == color)
         is_thin = np.mean(solidity[cells] > 0) < _THIN_SOLID_SHARE
-        is_outline = is_thin and palette.colors[color, 0] < _OUTLINE_LIGHTNESS
+        is_outline = (
+            is_thin
+            and palette.colors[color, 0] < _OUTLINE_LIGHTNESS
+            and (cells & silhouette).sum() >= _OUTLINE_SHARE * silhouette.sum()
+        )
         is_fringe = smudged and _blends(palette.colors[color], palette.colors[neighbours])
         if (
             is_outline
@@ -320,12 +288,6 @@ def _solidity(labels: NDArray[np.int64]) -> NDArray[np.float64]:
         for columns in (slice(1, None), slice(None, -1)):
             count[rows, columns] += block
     return count
-
-
-def _depth(figure: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Cells to the outline of the figure; 1 on the outline, the image's border included."""
-    padded = np.pad(figure, 1)
-    return np.asarray(ndimage.distance_transform_cdt(padded, metric="chessboard")[1:-1, 1:-1], dtype=np.int64)
 
 
 def _top_of_head(figure: NDArray[np.bool_], box: Box) -> int:
