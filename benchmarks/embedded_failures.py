@@ -20,6 +20,7 @@ from pixel_lora_pipeline.embedded.demo import DEMO_IMAGES, demo_config
 from pixel_lora_pipeline.embedded.demo_dataset import CaptionStyle, write_demo_dataset
 from pixel_lora_pipeline.embedded.loading import WEIGHTS
 from pixel_lora_pipeline.validate import Generator, evaluate_file, load_suite
+from pixel_lora_pipeline.validate.lora import LoraError
 
 COLUMNS = {
     "overall": ("overall_score",),
@@ -47,7 +48,8 @@ class Scenario:
 
 SCENARIOS = {
     "good": Scenario(),
-    "rate_too_high": Scenario({"learning_rate": 3e-2, "unet_lr": 3e-2, "text_encoder_lr": 3e-3}),
+    "rate_too_high": Scenario({"learning_rate": 1e-2, "unet_lr": 1e-2, "text_encoder_lr": 1e-3}),
+    "rate_that_diverges": Scenario({"learning_rate": 3e-2, "unet_lr": 3e-2, "text_encoder_lr": 3e-3}, evaluated=(1, 2)),
     "few_pictures_many_steps": Scenario(
         {"max_train_epochs": 40, "lr_scheduler": "constant"}, pictures=6, repeats=16, evaluated=(1, 2, 4, 8, 16, 28, 40)
     ),
@@ -75,8 +77,12 @@ def run(name: str, scenario: Scenario, out: Path, generator: Generator, console:
         stored = out / name / f"epoch_{epoch:02d}.json"
         if not stored.exists():
             checkpoint = checkpoint_of(folder, name, epoch) if epoch else None
-            with console.status(f"{name}: evaluating epoch {epoch}"):
-                evaluation = evaluate_file(checkpoint, generator, load_suite(), "embedded")
+            try:
+                with console.status(f"{name}: evaluating epoch {epoch}"):
+                    evaluation = evaluate_file(checkpoint, generator, load_suite(), "embedded")
+            except LoraError as error:
+                console.print(f"{name} epoch {epoch} is refused: {error.fault}")
+                continue
             stored.with_suffix(".png").write_bytes(evaluation.contact_sheet)
             stored.write_text(json.dumps(evaluation.metrics))
         rows.append({"scenario": name, "epoch": epoch, **_selected(json.loads(stored.read_text()))})

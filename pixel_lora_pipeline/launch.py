@@ -5,8 +5,9 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -16,10 +17,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from pixel_lora_pipeline.config import PROJECT_ROOT, Settings
 from pixel_lora_pipeline.configured_store import configured_store
+from pixel_lora_pipeline.defs.execution import HOST_TAG
 from pixel_lora_pipeline.embedded.demo import DEMO_EPOCHS, checkpoints_folder, demo_command, demo_is_trained
 from pixel_lora_pipeline.progress import EpochProgress, summary_table
 from pixel_lora_pipeline.store import Store, dagster_url
-from pixel_lora_pipeline.supervision import MOST_RESTARTS, Part, StopRequested, stop_all, stop_on_signals
+from pixel_lora_pipeline.supervision import Part, StopRequested, stop_all, stop_on_signals
 
 _POLL_SECONDS: Final = 0.5
 _DEMO_TRAINING: Final = "demo training"
@@ -54,7 +56,10 @@ def up(settings: Settings, console: Console, *, once: bool = False) -> int:
             with console.status("Starting the database"):
                 store = stack.enter_context(configured_store(settings))
             environment = child_environment(settings, store.database.url, watched)
-            _fail_runs_without_process(environment)
+            give_up_dead_runs = partial(
+                _fail_runs_without_process, environment, shared=settings.database_url is not None
+            )
+            give_up_dead_runs()
             progress = EpochProgress(store)
             parts = pipeline_parts(settings, environment)
             trained = demo and demo_is_trained(settings.home)
@@ -71,7 +76,7 @@ def up(settings: Settings, console: Console, *, once: bool = False) -> int:
                 console.print(f"Demo: a small LoRA is trained for {DEMO_EPOCHS} epochs into {watched[0]}")
             else:
                 console.print("Watching " + ", ".join(map(str, watched)))
-            return _supervise(store, progress, parts, console, environment, demo=demo, once=once)
+            return _supervise(store, progress, parts, console, give_up_dead_runs, demo=demo, once=once)
         except StopRequested:
             console.print("Stopping")
             return 0
@@ -116,7 +121,7 @@ def _supervise(
     progress: EpochProgress,
     parts: list[Part],
     console: Console,
-    environment: Mapping[str, str],
+    give_up_dead_runs: Callable[[], None],
     *,
     demo: bool,
     once: bool,
@@ -134,7 +139,7 @@ def _supervise(
                 if part.name == _DEMO_TRAINING and part.exit_status == 0:
                     parts.remove(part)
                     bars.print("The demo training is done")
-                elif not _restarted(part, environment, bars):
+                elif not _restarted(part, give_up_dead_runs, bars):
                     return 1
             for line in progress.news():
                 bars.print(line, soft_wrap=True)
@@ -148,31 +153,32 @@ def _supervise(
             time.sleep(_POLL_SECONDS)
 
 
-def _restarted(part: Part, environment: Mapping[str, str], bars: Progress) -> bool:
-    """Starts a part again that ended by itself, unless it has done so too often."""
+def _restarted(part: Part, give_up_dead_runs: Callable[[], None], bars: Progress) -> bool:
+    """Starts a part again that ended by itself, and says so."""
+    ended = f"The {part.name} ended with status {part.exit_status}"
     part.kill_orphans()
-    if part.restarts >= MOST_RESTARTS:
-        bars.print(f"[red]The {part.name} ended with status {part.exit_status} and does not stay up.[/] See {part.log}")
-        return False
-    bars.print(f"[yellow]The {part.name} ended with status {part.exit_status}: starting it again[/]")
-    part.restarts += 1
     if part.name == "daemon":
-        _fail_runs_without_process(environment)
-    part.start()
+        give_up_dead_runs()
+    if not part.restart():
+        bars.print(f"[red]{ended} and does not stay up.[/] See {part.log}", soft_wrap=True)
+        return False
+    bars.print(f"[yellow]{ended}: it was started again[/]")
     return True
 
 
-def _fail_runs_without_process(environment: Mapping[str, str]) -> None:
+def _fail_runs_without_process(environment: Mapping[str, str], *, shared: bool) -> None:
     """Reports runs as failed whose worker died with the daemon that had started it.
 
     Nobody else would notice: Dagster's default launcher cannot ask a worker whether it lives. Failed runs are
-    retried by the daemon, and a retry generates only what is missing.
+    retried by the daemon, and a retry generates only what is missing. In a shared database the runs of other
+    machines are left alone.
     """
     instance_variables = ("DAGSTER_HOME", "DAGSTER_PG_URL", "PIXEL_LORA_DAGSTER_FILES")
     os.environ.update({name: environment[name] for name in instance_variables})
     with DagsterInstance.get() as instance:
         for run in instance.get_runs(RunsFilter(statuses=_UNFINISHED)):
-            instance.report_run_failed(run, "The process of this run ended before the run did.")
+            if not shared or run.tags.get(HOST_TAG) == socket.gethostname():
+                instance.report_run_failed(run, "The process of this run ended before the run did.")
 
 
 def _in_use(port: int) -> bool:

@@ -17,6 +17,9 @@ GRACE_SECONDS: Final = 10
 """How long a part may take to end by itself before it is killed."""
 
 MOST_RESTARTS: Final = 3
+"""How often in a row a part may end within `STEADY_SECONDS` of its start before it is given up."""
+
+STEADY_SECONDS: Final = 60
 
 
 class StopRequested(Exception):  # noqa: N818 - a wish, not an error
@@ -34,7 +37,7 @@ class Part:
     log
         File to which its output is appended.
     restarts
-        How often it was started again after it had ended by itself.
+        How often in a row it was started again after it had ended soon after its start.
     """
 
     name: str
@@ -44,10 +47,12 @@ class Part:
     log: Path
     restarts: int = 0
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    _started: float = field(default=0.0, init=False)
 
     def start(self) -> None:
         """Starts the process in a session of its own, so that Ctrl-C in the terminal reaches only us."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        self._started = time.monotonic()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self.command,
@@ -63,6 +68,20 @@ class Part:
     def exit_status(self) -> int | None:
         """None while it runs, and before it was started."""
         return None if self._process is None else self._process.poll()
+
+    def restart(self) -> bool:
+        """Starts a part again that has ended by itself, unless it does not stay up.
+
+        Returns
+        -------
+        Whether it was started.
+        """
+        self.kill_orphans()
+        self.restarts = 0 if time.monotonic() - self._started > STEADY_SECONDS else self.restarts + 1
+        if self.restarts > MOST_RESTARTS:
+            return False
+        self.start()
+        return True
 
     def kill_orphans(self) -> None:
         """Ends what the process has left behind in its session: Dagster's code server and its run workers."""

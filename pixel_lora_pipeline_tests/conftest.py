@@ -1,3 +1,4 @@
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +13,9 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from pixel_lora_pipeline.store import Database, Store, embedded_postgres, migrate
+
+# Before torch is imported: the models are tiny, and threads that wait for busy cores cost more than they bring.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

@@ -62,7 +62,8 @@ def test_a_score_that_is_no_score_says_what_is_allowed(store: Store) -> None:
     store.checkpoints.register(read_checkpoint(SAMPLES / "run_a" / "pixchar_a-000002.safetensors"))
     result = pixel_lora("log-epoch", "2", "11", "7", "9", DATABASE_URL=store.database.url)
     assert result.returncode != 0
-    assert "not in the range" in result.stderr
+    assert "'visual'" in result.stderr
+    assert "less than or equal to 10" in result.stderr
     assert "Traceback" not in result.stderr
 
 

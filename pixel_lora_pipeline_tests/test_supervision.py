@@ -65,3 +65,17 @@ def test_stopping_twice_and_stopping_what_never_ran_is_harmless(tmp_path: Path) 
     stop_all([quick])
     stop_all([quick])
     assert quick.exit_status is not None
+
+
+def test_a_part_that_does_not_stay_up_is_given_up(tmp_path: Path) -> None:
+    failing = part(tmp_path, "raise SystemExit(3)")
+    failing.start()
+    starts = 1
+    while True:
+        while failing.exit_status is None:
+            time.sleep(0.02)
+        if not failing.restart():
+            break
+        starts += 1
+        assert starts < 10, "it is started again for ever"
+    assert (starts, failing.exit_status) == (1 + supervision.MOST_RESTARTS, 3)

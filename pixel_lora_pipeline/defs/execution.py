@@ -5,6 +5,9 @@ from typing import Final
 import dagster as dg
 
 GPU_POOL: Final = "gpu"
+# Which machine's daemon asked for a run, and with the default launcher also runs it.
+HOST_TAG: Final = "pixel_lora/host"
+
 GPU_QUEUE_TAG: Final = {"dagster-celery/queue": "gpu"}
 
 # A checkpoint's four steps follow one another, so on one machine they share one process: libraries are imported

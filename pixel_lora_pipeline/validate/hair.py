@@ -139,108 +139,173 @@ def find_hair(
     On labelled portraits, the main colour was within ΔE00 10 for 94 % without a hat (97 % where the hair has
     one tone) and 75 % with one. A bald head gives whatever else stands out at its outline.
     """
-    figure, labels = background.figure, palette.labels
-    excluded = np.zeros(len(palette), dtype=bool)
-    for color in elsewhere:
-        excluded |= delta_e(palette.rgb, rgb_of_hex(color)) <= _NAMED_ELSEWHERE
-    is_skin = np.zeros(len(palette), dtype=bool)
-    if skin is not None:
-        is_skin = np.linalg.norm(palette.colors - palette.colors[skin], axis=1) <= _SKIN_ITSELF
-    head_top = _top_of_head(figure & ~(excluded | is_skin)[labels], box) if elsewhere else box.top
-    depth = depth_inside(figure)
-    nearness = np.exp(-np.maximum(depth - 1, 0) * _DECAY / box.width)
-
-    height = (np.arange(labels.shape[0]) - head_top) / (_HAIR_ZONE * (box.bottom - head_top))
-    zone = figure & ((height > -1.0) & (height < 1.0))[:, None]
-    solidity = _solidity(labels)
-    weights = _weight_by_color(
-        palette, (solidity + _LONE_CELL) * nearness * np.exp(-np.clip(height, 0.0, 1.0))[:, None], zone
+    portrait = _Portrait(
+        palette,
+        background,
+        box,
+        skin,
+        _like_any(palette, [rgb_of_hex(color) for color in elsewhere]),
+        depth_inside(background.figure),
+        _solidity(palette.labels),
     )
-    weights[excluded] = 0.0
-    weights[is_skin] *= _SKIN_AS_HAIR
-    weights[~_near(is_skin[labels] & figure, zone, labels, box)] *= _AWAY_FROM_SKIN
-    is_halo = np.zeros(len(palette), dtype=bool)
-    smudged = background.speckle > _SMUDGED
-    if background.main is not None and smudged:
-        is_halo = is_shade_of(palette.colors, palette.colors[background.main])
-    weights[is_halo] *= _HALO
+    zone = _hair_zone(portrait)
+    weights = _candidates(portrait, zone)
     if not weights.any():
         return None
     main = int(np.argmax(weights))
 
-    excluded |= is_skin | (is_halo & (np.arange(len(palette)) != main))
-    if smudged and skin is not None:
-        excluded |= is_shade_of(palette.colors, palette.colors[skin])
-        excluded[main] = False
-    lower = zone | (figure & box.window(figure.shape, (0.0, _TONE_ZONE)))
-    first = _family(palette, main, ~excluded)
-    first_cells = _large_parts(lower & first[labels])
-    totals = _weight_by_color(palette, nearness, lower)
-    neighbours = [color for color in (main, skin, background.main) if color is not None]
-    excluded[neighbours] = True
-    second = _second_tone(
-        palette, lower, first_cells, main, totals, excluded | first, neighbours, smudged, depth, box, solidity
+    cells = zone | (background.figure & box.window(background.figure.shape, (0.0, _TONE_ZONE)))
+    totals = _weight_by_color(palette, portrait.nearness, cells)
+    other = portrait.not_hair
+    other[main] = False
+    first = _family(palette, main, ~other)
+    first_cells = _large_parts(cells & first[palette.labels])
+    second = _second_tone(portrait, cells, first_cells, main, totals, other | first)
+    families = [(main, first)]
+    if second is not None:
+        families.append((second, _family(palette, second, ~(other | first))))
+        first_cells |= cells & families[1][1][palette.labels]
+    amounts = [float(totals[family].sum()) for _, family in families]
+    tones = tuple(
+        Tone(_members(color, family, totals), amount / sum(amounts))
+        for (color, family), amount in zip(families, amounts, strict=True)
     )
-    if second is None:
-        return Hair(first_cells, (Tone(_members(main, first, totals), 1.0),), float(weights[main] / weights.sum()))
-    members = _family(palette, second, ~(excluded | first))
-    amounts = [float(totals[first].sum()), float(totals[members].sum())]
-    tones = (
-        Tone(_members(main, first, totals), amounts[0] / sum(amounts)),
-        Tone(_members(second, members, totals), amounts[1] / sum(amounts)),
-    )
-    return Hair(first_cells | (lower & members[labels]), tones, float(weights[main] / weights.sum()))
+    return Hair(first_cells, tones, float(weights[main] / weights.sum()))
 
 
-def _near(skin: NDArray[np.bool_], zone: NDArray[np.bool_], labels: NDArray[np.int64], box: Box) -> NDArray[np.bool_]:
+@dataclass(frozen=True)
+class _Portrait:
+    """What the search for hair goes by.
+
+    Attributes
+    ----------
+    elsewhere : bool[k]
+        Colours that the prompt gives to things that are not hair.
+    depth, solidity : [rows, columns]
+        As from `depth_inside` and `_solidity`.
+    """
+
+    palette: Palette
+    background: Background
+    box: Box
+    skin: int | None
+    elsewhere: NDArray[np.bool_]
+    depth: NDArray[np.int64]
+    solidity: NDArray[np.float64]
+
+    @property
+    def is_smudged(self) -> bool:
+        """Whether soft edges have fringes of mixed colours."""
+        return self.background.speckle > _SMUDGED
+
+    @property
+    def is_skin(self) -> NDArray[np.bool_]:
+        """The skin's own colour and what no one tells from it, bool[k]."""
+        if self.skin is None:
+            return np.zeros(len(self.palette), dtype=bool)
+        colors = self.palette.colors
+        return np.asarray(np.linalg.norm(colors - colors[self.skin], axis=1) <= _SKIN_ITSELF)
+
+    @property
+    def is_halo(self) -> NDArray[np.bool_]:
+        """Shades of the background where edges are soft, bool[k]."""
+        colors, main = self.palette.colors, self.background.main
+        if main is None or not self.is_smudged:
+            return np.zeros(len(self.palette), dtype=bool)
+        return is_shade_of(colors, colors[main])
+
+    @property
+    def not_hair(self) -> NDArray[np.bool_]:
+        """Colours that belong to other things than hair, bool[k]."""
+        colors = self.palette.colors
+        taken = self.elsewhere | self.is_skin | self.is_halo
+        if self.skin is not None and self.is_smudged:
+            taken |= is_shade_of(colors, colors[self.skin])
+        return taken
+
+    @property
+    def nearness(self) -> NDArray[np.float64]:
+        """1 on the outline of the figure, less inside, float64[rows, columns]."""
+        return np.exp(-np.maximum(self.depth - 1, 0) * _DECAY / self.box.width)
+
+
+def _hair_zone(portrait: _Portrait) -> NDArray[np.bool_]:
+    """The upper part of the head, and what is above it."""
+    height = _height_below_top(portrait)
+    return portrait.background.figure & ((height > -1.0) & (height < 1.0))[:, None]
+
+
+def _height_below_top(portrait: _Portrait) -> NDArray[np.float64]:
+    """Each row's distance from the top of the head, in heights of the hair's zone."""
+    figure, labels, box = portrait.background.figure, portrait.palette.labels, portrait.box
+    top = box.top
+    if portrait.elsewhere.any():
+        top = _top_of_head(figure & ~(portrait.elsewhere | portrait.is_skin)[labels], box)
+    return (np.arange(labels.shape[0]) - top) / (_HAIR_ZONE * (box.bottom - top))
+
+
+def _candidates(portrait: _Portrait, zone: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """How much speaks for each colour to be the hair's, float64[k]."""
+    downwards = np.exp(-np.clip(_height_below_top(portrait), 0.0, 1.0))[:, None]
+    weights = _weight_by_color(portrait.palette, (portrait.solidity + _LONE_CELL) * portrait.nearness * downwards, zone)
+    weights[portrait.elsewhere] = 0.0
+    weights[portrait.is_skin] *= _SKIN_AS_HAIR
+    weights[portrait.is_halo] *= _HALO
+    weights[~_near_skin(portrait, zone)] *= _AWAY_FROM_SKIN
+    return weights
+
+
+def _near_skin(portrait: _Portrait, zone: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Which colours of the zone come close to the skin, bool[k]; all where there is no skin."""
-    count = int(labels.max()) + 1
+    labels = portrait.palette.labels
+    skin = portrait.is_skin[labels] & portrait.background.figure
     if not skin.any():
-        return np.ones(count, dtype=bool)
-    reach = max(_SKIN_REACH[0], round(_SKIN_REACH[1] * box.width))
+        return np.ones(len(portrait.palette), dtype=bool)
+    reach = max(_SKIN_REACH[0], round(_SKIN_REACH[1] * portrait.box.width))
     close = zone & ndimage.maximum_filter(skin, size=2 * reach + 1)
-    return np.asarray(np.bincount(labels[close], minlength=count) > 0)
+    return np.asarray(np.bincount(labels[close], minlength=len(portrait.palette)) > 0)
 
 
 def _second_tone(
-    palette: Palette,
+    portrait: _Portrait,
     zone: NDArray[np.bool_],
     first_cells: NDArray[np.bool_],
     main: int,
     totals: NDArray[np.float64],
     excluded: NDArray[np.bool_],
-    neighbours: list[int],
-    smudged: bool,
-    depth: NDArray[np.int64],
-    box: Box,
-    solidity: NDArray[np.float64],
 ) -> int | None:
     """Palette index of a second tone that is no shade of the first, or None."""
+    palette, depth = portrait.palette, portrait.depth
+    neighbours = [color for color in (main, portrait.skin, portrait.background.main) if color is not None]
+    candidates = delta_e(palette.rgb, palette.rgb[main]) > _TONE_DIFFERENCE
+    candidates &= ~excluded & (totals > 0.0)
+    candidates &= totals >= _TONE_SHARE * totals[np.unique(palette.labels[first_cells])].sum()
+    candidates[neighbours] = False
     touching = ndimage.binary_dilation(first_cells, structure=np.ones((3, 3)))
-    main_total = totals[np.unique(palette.labels[first_cells])].sum()
-    different = delta_e(palette.rgb, palette.rgb[main]) > _TONE_DIFFERENCE
-    outer = depth <= max(1.0, box.width / _TONE_REACH)
+    outer = depth <= max(1.0, portrait.box.width / _TONE_REACH)
     silhouette = zone & (depth == 1)
-    best: int | None = None
-    for color in np.flatnonzero(different & ~excluded & (totals > 0.0) & (totals >= _TONE_SHARE * main_total)):
+
+    def is_tone(color: int) -> bool:
         cells = zone & (palette.labels == color)
-        is_thin = np.mean(solidity[cells] > 0) < _THIN_SOLID_SHARE
-        is_outline = (
-            is_thin
-            and palette.colors[color, 0] < _OUTLINE_LIGHTNESS
-            and (cells & silhouette).sum() >= _OUTLINE_SHARE * silhouette.sum()
-        )
-        is_fringe = smudged and _blends(palette.colors[color], palette.colors[neighbours])
-        if (
-            is_outline
-            or is_fringe
-            or (cells & touching).sum() < _TONE_CONTACT
-            or outer[cells].mean() < _TONE_OUTER_SHARE
-        ):
-            continue
-        if best is None or totals[color] > totals[best]:
-            best = int(color)
-    return best
+        if (cells & touching).sum() < _TONE_CONTACT or outer[cells].mean() < _TONE_OUTER_SHARE:
+            return False
+        if portrait.is_smudged and _blends(palette.colors[color], palette.colors[neighbours]):
+            return False
+        is_thin = np.mean(portrait.solidity[cells] > 0) < _THIN_SOLID_SHARE
+        is_dark = palette.colors[color, 0] < _OUTLINE_LIGHTNESS
+        runs_along = (cells & silhouette).sum() >= _OUTLINE_SHARE * silhouette.sum()
+        return not (is_thin and is_dark and runs_along)
+
+    tones = [int(color) for color in np.flatnonzero(candidates) if is_tone(int(color))]
+    return max(tones, key=lambda color: totals[color]) if tones else None
+
+
+def _like_any(palette: Palette, named: list[NDArray[np.uint8]]) -> NDArray[np.bool_]:
+    """Which palette colours are close to one of the named, bool[k]."""
+    like = np.zeros(len(palette), dtype=bool)
+    for color in named:
+        like |= delta_e(palette.rgb, color) <= _NAMED_ELSEWHERE
+    return like
 
 
 def _family(palette: Palette, color: int, allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:

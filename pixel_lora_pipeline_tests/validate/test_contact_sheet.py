@@ -38,7 +38,7 @@ def test_images_of_different_sizes_stand_in_columns() -> None:
     assert decoded(contact_sheet(images, columns=2)).shape[0] > decoded(contact_sheet(images, columns=5)).shape[0]
 
 
-@pytest.mark.parametrize(("count", "side"), [(1, 512), (15, 512), (33, 64)])
+@pytest.mark.parametrize(("count", "side"), [(1, 512), (15, 256), (33, 64)])
 def test_even_noise_stays_below_the_limit(count: int, side: int) -> None:
     images = [Labelled(png(noise(side, seed)), "a very long name of a prompt that cannot fit") for seed in range(count)]
     size = len(contact_sheet(images))

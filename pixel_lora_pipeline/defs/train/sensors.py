@@ -1,10 +1,12 @@
 """Notices checkpoints as they land in the watched folders."""
 
+import socket
 import time
 
 import dagster as dg
 
 from pixel_lora_pipeline.config import Settings
+from pixel_lora_pipeline.defs.execution import HOST_TAG
 from pixel_lora_pipeline.defs.partitions import checkpoints
 from pixel_lora_pipeline.embedded.loading import WEIGHTS
 from pixel_lora_pipeline.store import Store
@@ -54,5 +56,9 @@ def _run_request(checkpoint: Checkpoint) -> dg.RunRequest:
     return dg.RunRequest(
         run_key=checkpoint.signature,
         partition_key=checkpoint.partition_key,
-        tags={"pixel_lora/run": checkpoint.run.name, "pixel_lora/file": checkpoint.path.name},
+        tags={
+            "pixel_lora/run": checkpoint.run.name,
+            "pixel_lora/file": checkpoint.path.name,
+            HOST_TAG: socket.gethostname(),
+        },
     )
