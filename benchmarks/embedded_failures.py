@@ -1,6 +1,7 @@
 """How LoRA trainings on the embedded model succeed and fail: `python benchmarks/embedded_failures.py --out FOLDER`.
 
-Trains one good configuration and several that are wrong in one way each, evaluates some of their epochs with the
+Trains the demo, the same at half its steps ("good", the yardstick for the others) and several that are wrong in one
+way each, evaluates some of their epochs with the
 built-in suite, prints the curves, and writes one contact sheet an epoch and the curves as CSV into the folder.
 Trainings and evaluations that are there already are not repeated.
 """
@@ -16,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pixel_lora_pipeline.embedded import train_lora
-from pixel_lora_pipeline.embedded.demo import DEMO_IMAGES, demo_config
+from pixel_lora_pipeline.embedded.demo import DEMO_IMAGES, DEMO_REPEATS, demo_config
 from pixel_lora_pipeline.embedded.demo_dataset import CaptionStyle, write_demo_dataset
 from pixel_lora_pipeline.embedded.loading import WEIGHTS
 from pixel_lora_pipeline.validate import Generator, evaluate_file, load_suite
@@ -37,7 +38,7 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Scenario:
-    """One training; `changes` are what it does otherwise than the demo."""
+    """One training; `changes` are what it does otherwise than the demo, at half its steps an epoch."""
 
     changes: dict[str, Any] = field(default_factory=dict)
     pictures: int = DEMO_IMAGES
@@ -47,6 +48,7 @@ class Scenario:
 
 
 SCENARIOS = {
+    "demo": Scenario(repeats=DEMO_REPEATS),
     "good": Scenario(),
     "rate_too_high": Scenario({"learning_rate": 1e-2, "unet_lr": 1e-2, "text_encoder_lr": 1e-3}),
     "rate_that_diverges": Scenario({"learning_rate": 3e-2, "unet_lr": 3e-2, "text_encoder_lr": 3e-3}, evaluated=(1, 2)),

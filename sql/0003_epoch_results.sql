@@ -31,7 +31,7 @@ ALTER TABLE epoch_results
 
     -- Measurements: the rollup over all images of the checkpoint.
     ADD COLUMN IF NOT EXISTS quantitative_metrics jsonb,
-    ADD COLUMN IF NOT EXISTS color_accuracy_score double precision,  -- 0 to 100, the rollup's overall colour accuracy
+    ADD COLUMN IF NOT EXISTS color_accuracy_score double precision,  -- 1 to 10, of the rollup
     ADD COLUMN IF NOT EXISTS measured_at timestamptz,
     ADD COLUMN IF NOT EXISTS contact_sheet text,                     -- path of the picture with all images
     ADD COLUMN IF NOT EXISTS evaluation_status text

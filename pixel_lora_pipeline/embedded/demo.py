@@ -7,6 +7,7 @@ from typing import Any, Final
 DEMO_RUN: Final = "pixel_portraits"
 DEMO_EPOCHS: Final = 8
 DEMO_IMAGES: Final = 96
+DEMO_REPEATS: Final = 2
 
 
 def demo_config(name: str, data: Path, output: Path) -> dict[str, Any]:
@@ -65,7 +66,7 @@ def prepare_demo(home: Path) -> Path:
     from pixel_lora_pipeline.embedded.whole_file import write_whole
 
     data = home / "demo" / "dataset"
-    write_demo_dataset(data / f"1_{DEMO_RUN}", count=DEMO_IMAGES, seed=1)
+    write_demo_dataset(data / f"{DEMO_REPEATS}_{DEMO_RUN}", count=DEMO_IMAGES, seed=1)
     output = checkpoints_folder(home)
     output.mkdir(parents=True, exist_ok=True)
     config = read_config(demo_config(DEMO_RUN, data, output))

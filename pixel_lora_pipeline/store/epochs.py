@@ -69,7 +69,7 @@ class Epochs:
         self._database = database
 
     def set_metrics(self, epoch_id: RowId, quantitative_metrics: Mapping[str, Any]) -> None:
-        """Store an epoch's rollup, with its overall colour accuracy in a column of its own as well.
+        """Store an epoch's rollup, with its colour score of 1 to 10 in a column of its own as well.
 
         Raises
         ------
@@ -77,7 +77,6 @@ class Epochs:
             If there is no such epoch.
         """
         document = jsonb(quantitative_metrics)
-        color = document.obj.get("color_accuracy") or {}
         with self._database.connection() as connection:
             self._update(
                 connection,
@@ -85,7 +84,12 @@ class Epochs:
                 epoch_id,
                 document,
             )
-            write_what_fits(connection, "epoch_results", epoch_id, {"color_accuracy_score": color.get("overall")})
+            write_what_fits(
+                connection,
+                "epoch_results",
+                epoch_id,
+                {"color_accuracy_score": document.obj.get("color_accuracy_score")},
+            )
 
     def metrics(self, epoch_id: RowId) -> dict[str, Any]:
         """An epoch's rollup; empty if it was not measured.
