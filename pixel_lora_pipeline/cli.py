@@ -55,6 +55,7 @@ def test_epoch(
     from pixel_lora_pipeline.embedded.loading import WEIGHTS
     from pixel_lora_pipeline.train import read_checkpoint, verify_weights
     from pixel_lora_pipeline.validate import Generator, base_kind, evaluate_file, load_suite
+    from pixel_lora_pipeline.whole_file import write_whole
 
     settings = Settings()
     read_checkpoint(path)
@@ -75,7 +76,7 @@ def test_epoch(
             on_progress=lambda done, total: bars.update(task, completed=done, total=total),
         )
     target = out or path.with_name(f"{path.stem}-contact-sheet.png")
-    target.write_bytes(evaluation.contact_sheet)
+    write_whole(target, evaluation.contact_sheet)
     if as_json:
         print(json.dumps({"contact_sheet": str(target), **evaluation.metrics}))
         return

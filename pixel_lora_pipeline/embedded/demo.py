@@ -63,7 +63,7 @@ def prepare_demo(home: Path) -> Path:
     """
     from pixel_lora_pipeline.embedded.demo_dataset import write_demo_dataset
     from pixel_lora_pipeline.embedded.lora_config import read_config
-    from pixel_lora_pipeline.embedded.whole_file import write_whole
+    from pixel_lora_pipeline.whole_file import write_whole
 
     data = home / "demo" / "dataset"
     write_demo_dataset(data / f"{DEMO_REPEATS}_{DEMO_RUN}", count=DEMO_IMAGES, seed=1)

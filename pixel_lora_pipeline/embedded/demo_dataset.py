@@ -10,7 +10,7 @@ from PIL import Image
 from pixel_lora_pipeline.embedded.captioning import TRIGGER, plain_tags
 from pixel_lora_pipeline.embedded.portrait import Portrait, draw_portrait
 from pixel_lora_pipeline.embedded.render import render_pixel
-from pixel_lora_pipeline.embedded.whole_file import write_whole
+from pixel_lora_pipeline.whole_file import write_whole
 
 CAPTION_EXTENSION: Final = ".txt"
 

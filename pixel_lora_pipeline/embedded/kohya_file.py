@@ -8,7 +8,7 @@ from typing import Final
 from safetensors.torch import save
 from torch import Tensor
 
-from pixel_lora_pipeline.embedded.whole_file import write_whole
+from pixel_lora_pipeline.whole_file import write_whole
 
 # Where the old web interface looked for a model's fingerprint.
 _LEGACY_HASH_START: Final = 0x100000

@@ -29,8 +29,8 @@ from pixel_lora_pipeline.embedded.lora_optimizer import (
     describe_optimizer,
     learning_rates,
 )
-from pixel_lora_pipeline.embedded.whole_file import write_whole
 from pixel_lora_pipeline.validate.base_model import BaseModelError
+from pixel_lora_pipeline.whole_file import write_whole
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline

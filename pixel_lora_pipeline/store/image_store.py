@@ -1,11 +1,10 @@
 """Generated images as files that are named by their content."""
 
 import hashlib
-import os
 import re
-import secrets
-import sys
 from pathlib import Path
+
+from pixel_lora_pipeline.whole_file import write_whole
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -40,17 +39,7 @@ class ImageStore:
         if _holds(target, png):
             return sha256
         target.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = target.with_name(f".{sha256}.{secrets.token_hex(4)}.tmp")
-        try:
-            with unfinished.open("xb") as file:
-                file.write(png)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(target)
-        finally:
-            unfinished.unlink(missing_ok=True)
-        if sys.platform != "win32":  # there, a folder cannot be opened, and the rename is on the disk
-            _flush_folder(target.parent)
+        write_whole(target, png)
         return sha256
 
     def path(self, sha256: str) -> Path:
@@ -98,11 +87,3 @@ def _holds(path: Path, content: bytes) -> bool:
         return path.read_bytes() == content
     except FileNotFoundError:
         return False
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -15,7 +15,7 @@ from pixel_lora_pipeline.embedded.loading import load_pipeline
 from pixel_lora_pipeline.embedded.lora_config import LoraConfig
 from pixel_lora_pipeline.embedded.lora_network import LoraNetwork
 from pixel_lora_pipeline.embedded.vocabulary import build_tokenizer
-from pixel_lora_pipeline.embedded.whole_file import write_whole
+from pixel_lora_pipeline.whole_file import write_whole
 from pixel_lora_pipeline_tests.embedded.conftest import Train, tiny_pipeline
 
 # What Kohya's trainer writes for a training from folders with network arguments, one key a line.
