@@ -145,9 +145,9 @@ def _supervise(
                 bars.print(line, soft_wrap=True)
             if evaluation is not None:
                 rows = store.epochs.table(None)
-                done = sum(row.quantitative_metrics is not None for row in rows)
+                done = sum(row.evaluation_status == "evaluated" for row in rows)
                 bars.update(evaluation, completed=done, visible=done < DEMO_EPOCHS)
-                if once and done >= DEMO_EPOCHS:
+                if once and done >= DEMO_EPOCHS and not _work_is_left():
                     bars.print(summary_table(rows))
                     return 0
             time.sleep(_POLL_SECONDS)
@@ -179,6 +179,12 @@ def _fail_runs_without_process(environment: Mapping[str, str], *, shared: bool) 
         for run in instance.get_runs(RunsFilter(statuses=_UNFINISHED)):
             if not shared or run.tags.get(HOST_TAG) == socket.gethostname():
                 instance.report_run_failed(run, "The process of this run ended before the run did.")
+
+
+def _work_is_left() -> bool:
+    """Whether a run waits or is on its way: an epoch is evaluated a moment before its run has ended."""
+    with DagsterInstance.get() as instance:
+        return instance.get_runs_count(RunsFilter(statuses=[DagsterRunStatus.QUEUED, *_UNFINISHED])) > 0
 
 
 def _in_use(port: int) -> bool:
