@@ -1,7 +1,8 @@
 """From a complete file to a run, and one look at 10,000 files: `python benchmarks/landing.py`.
 
 The first figure starts the real daemon on a watched folder and moves checkpoints into it one by one, at random
-moments; the time counts from the rename to the start time of the run in Dagster's database. The second evaluates
+moments that leave it time to finish the run before (its suite has one image), so that the way is measured and not
+the queue; the time counts from the rename to the start time of the run in Dagster's database. The second evaluates
 the sensor once on a folder with 10,000 files that are settled and one that is new.
 """
 
@@ -51,10 +52,28 @@ def renamed(original: bytes, epoch: int, session: int) -> bytes:
     return struct.pack("<Q", len(encoded)) + encoded + original[8 + length :]
 
 
+SUITE = """
+name = "one_image"
+seeds = [1]
+[generation.embedded]
+width = 64
+height = 64
+steps = 1
+guidance = 1.0
+[[prompts]]
+id = "one"
+prompt = "pink hair, green background"
+depth = "quick"
+"""
+
+
 def launch_seconds(settings: Settings, store: Store, original: bytes, count: int) -> list[float]:
     rng = random.Random(1)  # noqa: S311
     watched = settings.watched[0]
-    daemon = pipeline_parts(settings, child_environment(settings, store.database.url, settings.watched))[1]
+    suite = settings.home / "suite.toml"
+    suite.write_text(SUITE, encoding="utf-8")
+    environment = child_environment(settings, store.database.url, settings.watched) | {"PIXEL_LORA_SUITE": str(suite)}
+    daemon = pipeline_parts(settings, environment)[1]
     daemon.start()
     landed: dict[str, float] = {}
     try:
@@ -65,7 +84,7 @@ def launch_seconds(settings: Settings, store: Store, original: bytes, count: int
             hidden.write_bytes(renamed(original, index + 1, session=1))
             hidden.rename(target)
             landed[target.name] = time.time()
-            time.sleep(rng.uniform(3, 12))
+            time.sleep(rng.uniform(15, 24))
         time.sleep(30)
     finally:
         stop_all([daemon])
