@@ -22,4 +22,6 @@ def configured_store(settings: Settings) -> Iterator[Store]:
     """The store, its database brought to the newest state."""
     with configured_database(settings) as url:
         migrate(url)
-        yield Store(url, settings.home / "images")
+        store = Store(url, settings.home / "images")
+        store.database.verify_dagster_schema()
+        yield store

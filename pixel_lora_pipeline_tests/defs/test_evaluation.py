@@ -7,6 +7,8 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 from pixel_lora_pipeline.config import Settings
 from pixel_lora_pipeline.definitions import defs
@@ -132,3 +134,24 @@ def test_a_file_that_vanished_before_its_run_fails_with_what_to_do(
     result = evaluate(instance, str(request.partition_key))
     assert not result.success
     assert store.quarantine.list() == [], "a file that may come back was refused"
+
+
+def test_a_file_with_modules_that_the_base_lacks_is_set_aside_and_not_half_loaded(
+    settings: Settings, store: Store, instance: dg.DagsterInstance, trained: Path
+) -> None:
+    genuine = trained / "portraits-000001.safetensors"
+    with safe_open(genuine, framework="numpy") as file:
+        metadata = file.metadata()
+    tensors = load_file(genuine)
+    known = next(name for name in tensors if "down_blocks_1" in name and name.endswith("lora_down.weight"))
+    for part in ("lora_down.weight", "lora_up.weight", "alpha"):
+        original = known.replace("lora_down.weight", part)
+        tensors[original.replace("down_blocks_1", "down_blocks_9")] = tensors[original]
+    save_file(tensors, settings.watched[0] / genuine.name, metadata)
+    requests = tick(settings, store, instance)
+    result = evaluate(instance, str(requests[0].partition_key))
+    assert not result.success
+    refusals = store.quarantine.list()
+    assert len(refusals) == 1, "the mismatch was not set aside"
+    assert genuine.name in refusals[0].path
+    assert tick(settings, store, instance) == [], "a refused file was asked for again"

@@ -6,6 +6,7 @@ import dagster as dg
 
 from pixel_lora_pipeline.defs.execution import OWNERS, retry_transient_faults
 from pixel_lora_pipeline.defs.partitions import checkpoints
+from pixel_lora_pipeline.defs.refusal import refused
 from pixel_lora_pipeline.store import Store
 from pixel_lora_pipeline.train import Checkpoint, CheckpointError, read_checkpoint, verify_weights
 
@@ -24,9 +25,7 @@ def model_checkpoint(context: dg.AssetExecutionContext, store: dg.ResourceParam[
         checkpoint = read_checkpoint(landed.path)
         verify_weights(landed.path)
     except CheckpointError as error:
-        if not error.retry:
-            store.quarantine.add(landed.path, landed.signature, error.fault, error.remedy)
-        raise dg.Failure(str(error), allow_retries=error.retry) from error
+        raise refused(store, landed, error) from error
     store.checkpoints.register(checkpoint)
     run_name = store.checkpoints.get(context.partition_key).run_name
     return dg.MaterializeResult(metadata=checkpoint_metadata(checkpoint, run_name))

@@ -8,6 +8,7 @@ import dagster as dg
 from pixel_lora_pipeline.config import Settings
 from pixel_lora_pipeline.defs.execution import GPU_POOL, GPU_QUEUE_TAG, OWNERS, retry_transient_faults
 from pixel_lora_pipeline.defs.partitions import checkpoints
+from pixel_lora_pipeline.defs.refusal import refused
 from pixel_lora_pipeline.defs.train.assets import model_checkpoint
 from pixel_lora_pipeline.defs.validate.metadata import evaluation_metadata, images_metadata, measurements_metadata
 from pixel_lora_pipeline.store import Store, TestImage
@@ -21,6 +22,7 @@ from pixel_lora_pipeline.validate import (
     evaluate_images,
     measure_png,
 )
+from pixel_lora_pipeline.validate.lora import LoraError
 
 
 @dg.asset(
@@ -44,8 +46,11 @@ def test_images(
     checkpoint = store.checkpoints.get(context.partition_key)
     requests = suite.requests(base_kind(settings.base_model))
     known = store.images.known_fingerprints(checkpoint.epoch_id)
-    for image in generator.generate(Path(checkpoint.path), requests, skip=known):
-        store.images.add(checkpoint.epoch_id, [TestImage.of(image, suite.name, suite.version)])
+    try:
+        for image in generator.generate(Path(checkpoint.path), requests, skip=known):
+            store.images.add(checkpoint.epoch_id, [TestImage.of(image, suite.name, suite.version)])
+    except LoraError as error:
+        raise refused(store, store.landed_files.newest(context.partition_key), error) from error
     store.epochs.set_status(checkpoint.epoch_id, "generated")
     return dg.MaterializeResult(metadata=images_metadata(store.images.of_epoch(checkpoint.epoch_id, suite.version)))
 
