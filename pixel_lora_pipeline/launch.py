@@ -19,7 +19,7 @@ from pixel_lora_pipeline.config import PROJECT_ROOT, Settings
 from pixel_lora_pipeline.configured_store import configured_store
 from pixel_lora_pipeline.defs.execution import HOST_TAG
 from pixel_lora_pipeline.embedded.demo import DEMO_EPOCHS, checkpoints_folder, demo_command, demo_is_trained
-from pixel_lora_pipeline.progress import EpochProgress, summary_table
+from pixel_lora_pipeline.progress import EpochProgress, summary_table, training_steps
 from pixel_lora_pipeline.store import Store, dagster_url
 from pixel_lora_pipeline.supervision import Part, StopRequested, stop_all, stop_on_signals
 
@@ -131,13 +131,16 @@ def _supervise(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
     )
     with bars:
+        training = bars.add_task("Demo training, steps", total=None, visible=False)
         evaluation = bars.add_task("Demo epochs evaluated", total=DEMO_EPOCHS) if demo else None
         while True:
             for part in list(parts):
                 if part.exit_status is None:
-                    continue
-                if part.name == _DEMO_TRAINING and part.exit_status == 0:
+                    if part.name == _DEMO_TRAINING and (steps := training_steps(part.log)):
+                        bars.update(training, completed=steps[0], total=steps[1], visible=True)
+                elif part.name == _DEMO_TRAINING and part.exit_status == 0:
                     parts.remove(part)
+                    bars.update(training, visible=False)
                     bars.print("The demo training is done")
                 elif not _restarted(part, give_up_dead_runs, bars):
                     return 1

@@ -1,7 +1,9 @@
 """What a person at the terminal sees while epochs land and are evaluated."""
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 from rich.markup import escape
@@ -46,6 +48,23 @@ class EpochProgress:
                 self.evaluated.add(row.epoch_id)
                 scores = ", ".join(f"{heading} {_shown(row, path, digits=0)}" for heading, path in SCORES.items())
                 yield f"{name}: [green]evaluated[/], {scores}"
+
+
+# What tqdm writes for Kohya's trainers and for ours: `steps:  13%|█▎  | 50/384 [00:21<02:20, …`.
+_TRAINING_STEPS: Final = re.compile(r"steps:[^\r\n]*?\| *(\d+)/(\d+) \[")
+_LOG_TAIL_BYTES: Final = 4096
+
+
+def training_steps(log: Path) -> tuple[int, int] | None:
+    """How many steps a trainer has done, and of how many, by the end of its log; None if it does not say."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - _LOG_TAIL_BYTES))
+            tail = file.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return None
+    counts = _TRAINING_STEPS.findall(tail)
+    return (int(counts[-1][0]), int(counts[-1][1])) if counts else None
 
 
 def summary_table(rows: Sequence[EpochRow]) -> Table:

@@ -12,8 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from tqdm import tqdm
 
 from pixel_lora_pipeline.embedded.lora_config import ConfigError, load_config
 from pixel_lora_pipeline.validate.base_model import BaseModelError
@@ -54,14 +53,13 @@ def main() -> None:
         # Only now, so that a faulty configuration is told at once: PyTorch takes seconds to load.
         from pixel_lora_pipeline.embedded.lora_training import train_lora
 
-        console = Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-            task = progress.add_task("loading the base model", total=None)
+        # Named and written as Kohya's own, so that whoever follows a training's log can follow this one.
+        with tqdm(desc="steps", smoothing=0, mininterval=1, unit="step") as bar:
 
             def on_step(report: "StepReport") -> None:
-                status = f"epoch {report.epoch}/{report.epochs} · loss {report.loss:.4f}"
-                progress.update(task, completed=report.step, total=report.steps, description=status)
+                bar.total = report.steps
+                bar.set_postfix(avr_loss=report.loss, refresh=False)
+                bar.update()
 
             def on_epoch(report: "EpochReport") -> None:
                 saved = f" → {report.path}" if report.path else ""

@@ -115,14 +115,6 @@ class Checkpoints:
             )
         return StoredCheckpoint(**row)
 
-    def known_signatures(self) -> set[str]:
-        """Content signatures of all files ever registered, superseded ones included."""
-        with self._database.connection() as connection:
-            rows = connection.execute(
-                "SELECT checkpoint_signature FROM epoch_results WHERE checkpoint_signature IS NOT NULL"
-            )
-            return {row["checkpoint_signature"] for row in rows}
-
 
 def _lock_run(connection: psycopg.Connection[DictRow], checkpoint: "Checkpoint") -> RowId:
     """Find or make the run's row, and keep others from working on it until the end of the transaction."""

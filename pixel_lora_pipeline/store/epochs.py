@@ -68,8 +68,19 @@ class Epochs:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def set_metrics(self, epoch_id: RowId, quantitative_metrics: Mapping[str, Any]) -> None:
-        """Store an epoch's rollup, with its colour score of 1 to 10 in a column of its own as well.
+    def record_evaluation(
+        self, epoch_id: RowId, quantitative_metrics: Mapping[str, Any], contact_sheet: str | None = None
+    ) -> None:
+        """Store what an epoch's evaluation found, all of it or nothing, and call the epoch evaluated.
+
+        The colour score of 1 to 10 gets a column of its own as well.
+
+        Parameters
+        ----------
+        quantitative_metrics
+            The rollup of all images.
+        contact_sheet
+            Path of the picture with all images; None leaves the one that is there.
 
         Raises
         ------
@@ -78,12 +89,16 @@ class Epochs:
         """
         document = jsonb(quantitative_metrics)
         with self._database.connection() as connection:
-            self._update(
-                connection,
-                "UPDATE epoch_results SET quantitative_metrics = %s, measured_at = now() WHERE id = %s",
-                epoch_id,
-                document,
+            found = connection.execute(
+                """
+                UPDATE epoch_results SET quantitative_metrics = %s, measured_at = now(),
+                    contact_sheet = coalesce(%s, contact_sheet), evaluation_status = 'evaluated'
+                WHERE id = %s
+                """,
+                (document, None if contact_sheet is None else clean_text(contact_sheet), epoch_id),
             )
+            if found.rowcount == 0:
+                raise _unknown_epoch(epoch_id)
             write_what_fits(
                 connection,
                 "epoch_results",
@@ -118,23 +133,11 @@ class Epochs:
             If there is no such epoch.
         """
         with self._database.connection() as connection:
-            self._update(connection, "UPDATE epoch_results SET evaluation_status = %s WHERE id = %s", epoch_id, status)
-
-    def set_contact_sheet(self, epoch_id: RowId, path: str) -> None:
-        """Record where the picture with all images of an epoch lies.
-
-        Raises
-        ------
-        UnknownEpochError
-            If there is no such epoch.
-        """
-        with self._database.connection() as connection:
-            self._update(
-                connection,
-                "UPDATE epoch_results SET contact_sheet = %s WHERE id = %s",
-                epoch_id,
-                clean_text(path),
+            found = connection.execute(
+                "UPDATE epoch_results SET evaluation_status = %s WHERE id = %s", (status, epoch_id)
             )
+            if found.rowcount == 0:
+                raise _unknown_epoch(epoch_id)
 
     def log_subjective(
         self,
@@ -234,12 +237,11 @@ class Epochs:
             ).fetchall()
             return [EpochRow(**row) for row in reversed(rows)]
 
-    def _update(self, connection: psycopg.Connection[DictRow], statement: str, epoch_id: RowId, value: Any) -> None:
-        if connection.execute(statement.encode(), (value, epoch_id)).rowcount == 0:
-            raise UnknownEpochError(
-                f"epoch_results has no row {epoch_id}: it was deleted. Materialise model_checkpoint for the "
-                "checkpoint again."
-            )
+
+def _unknown_epoch(epoch_id: RowId) -> UnknownEpochError:
+    return UnknownEpochError(
+        f"epoch_results has no row {epoch_id}: it was deleted. Materialise model_checkpoint for the checkpoint again."
+    )
 
 
 def _find_run(connection: psycopg.Connection[DictRow], run_name: str | None) -> DictRow:

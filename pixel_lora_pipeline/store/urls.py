@@ -63,11 +63,13 @@ def dagster_url(url: str) -> str:
     """Say the address as Dagster's storage needs it: psycopg2, with `dagster` as the only schema searched.
 
     The schema has to exist (our migrations create it), else Dagster finds no place for its tables. Options
-    that the address already carries stay in force; only their search_path gives way.
+    that the address already carries stay in force; only their search_path and synchronous_commit give way.
+    Dagster commits every event by itself: it does not wait until each is on the disk. What a power cut can take is
+    the last half second of its log; then the run is found without an end, and evaluated again.
     """
     parameters = _parse(url)
     options = parameters.get("options", "")
-    parameters["options"] = f"{options} -csearch_path={DAGSTER_SCHEMA}".strip()
+    parameters["options"] = f"{options} -csearch_path={DAGSTER_SCHEMA} -csynchronous_commit=off".strip()
     return _format(parameters, "psycopg2")
 
 

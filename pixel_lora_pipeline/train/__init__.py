@@ -2,7 +2,7 @@
 
 from pixel_lora_pipeline.train.checkpoint import Checkpoint, read_checkpoint
 from pixel_lora_pipeline.train.errors import CheckpointError
-from pixel_lora_pipeline.train.landing import Landing, Landings, Refusal, find_landings
+from pixel_lora_pipeline.train.landing import Landing, Landings, Refusal, find_landings, watched_root
 from pixel_lora_pipeline.train.parameter_table import Parameter, parameter_table
 from pixel_lora_pipeline.train.parameters import ParameterValue
 from pixel_lora_pipeline.train.run_identity import RunIdentity
@@ -25,4 +25,5 @@ __all__ = [
     "read_checkpoint",
     "training_order",
     "verify_weights",
+    "watched_root",
 ]

@@ -79,9 +79,10 @@ def find_landings(
     for sighting in find_checkpoints(roots):
         if sighting.stat_key in settled:
             continue
-        root = max((root for root in roots if sighting.path.is_relative_to(root)), key=lambda root: len(root.parts))
         try:
-            checkpoint = read_checkpoint(sighting.path, root, required_width=required_width)
+            checkpoint = read_checkpoint(
+                sighting.path, watched_root(sighting.path, roots), required_width=required_width
+            )
         except CheckpointError as error:
             stalled = now - sighting.mtime_ns / 1e9 > STALLED_SECONDS
             if error.retry and not stalled:
@@ -92,6 +93,12 @@ def find_landings(
             complete.append(Landing(sighting, checkpoint))
     complete.sort(key=lambda landing: training_order(landing.checkpoint))
     return Landings(tuple(complete), tuple(refused), tuple(waiting))
+
+
+def watched_root(path: Path, folders: Iterable[Path]) -> Path | None:
+    """The innermost watched folder that a file lies in; None if it lies in none of them."""
+    roots = [root for folder in folders if path.is_relative_to(root := folder.absolute())]
+    return max(roots, key=lambda root: len(root.parts), default=None)
 
 
 def _stat_signature(sighting: FileSighting) -> str:

@@ -110,7 +110,10 @@ def _shortened(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.I
 
 def _encoded(sheet: Image.Image, colors: int | None) -> bytes:
     if colors is not None:
-        sheet = sheet.quantize(colors, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        # A ninth of the pixels shows the same colours, and choosing a palette is what takes long.
+        sample = sheet.resize((-(-sheet.width // 3), -(-sheet.height // 3)), Image.Resampling.NEAREST)
+        palette = sample.quantize(colors, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        sheet = sheet.quantize(palette=palette, dither=Image.Dither.NONE)
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG")
     return buffer.getvalue()

@@ -118,8 +118,23 @@ class Generator:
     ) -> Iterator[GeneratedImage]:
         """Paint the requests that are not known yet, and hand them over as each batch is done.
 
-        A caller that stores each image at once loses at most one batch when it is killed; the next run, given
-        the stored fingerprints as `skip`, paints what is missing.
+        As `generate_batches`, image by image.
+        """
+        for batch in self.generate_batches(checkpoint, requests, skip=skip, on_progress=on_progress):
+            yield from batch
+
+    def generate_batches(
+        self,
+        checkpoint: Path | None,
+        requests: Sequence[ImageRequest],
+        *,
+        skip: Collection[str] = frozenset(),
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> Iterator[list[GeneratedImage]]:
+        """Paint the requests that are not known yet, in batches.
+
+        A caller that stores each batch at once loses at most one when it is killed; the next run, given the
+        stored fingerprints as `skip`, paints what is missing.
 
         Parameters
         ----------
@@ -134,7 +149,7 @@ class Generator:
 
         Yields
         ------
-        GeneratedImage
+        list of GeneratedImage
             In the order of `requests`, grouped by size, steps and guidance where these vary.
 
         Raises
@@ -183,7 +198,7 @@ class Generator:
                 self._shrink(batch)
                 todo.appendleft(batch)
                 continue
-            yield from images
+            yield images
             done += len(images)
             if on_progress:
                 on_progress(done, total)

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
+from pixel_lora_pipeline.progress import training_steps
+from pixel_lora_pipeline_tests.embedded.conftest import SPRITES
+
 COMMAND = [sys.executable, "-m", "pixel_lora_pipeline.embedded.train_lora", "--config_file"]
 STOP_SIGNALS = [signal.SIGTERM] if os.name == "nt" else [signal.SIGTERM, signal.SIGINT]
 
@@ -44,7 +47,9 @@ def test_a_kohya_file_trains(base_model: Path, sprites: Path, tmp_path: Path) ->
     ]
     lines = done.stdout.splitlines()
     assert [line.split(" · ")[0] for line in lines] == ["epoch 1/2", "epoch 2/2"], done.stdout
-    assert done.stderr == "", "something besides the progress was said"
+    assert all(line.startswith("steps: ") for line in done.stderr.split("\n") if line), done.stderr
+    (tmp_path / "log").write_text(done.stdout + done.stderr)
+    assert training_steps(tmp_path / "log") == (2 * SPRITES, 2 * SPRITES)
 
 
 @pytest.mark.parametrize("number", STOP_SIGNALS)

@@ -238,7 +238,7 @@ def test_an_adopted_database_takes_new_runs_beside_the_old(
     ids = [store.checkpoints.register(save_checkpoint(tmp_path, epoch)) for epoch in (1, 2)]
     overwritten = save_checkpoint(tmp_path, 2, weight=0.5)
     newest = store.checkpoints.register(overwritten)
-    store.epochs.set_metrics(newest, {"color_accuracy": {"overall": 67.7}})
+    store.epochs.record_evaluation(newest, {"color_accuracy": {"overall": 67.7}})
     scored = store.epochs.log_subjective(None, 2, 8, 8, 9, "much improved")
     store.epochs.log_subjective(None, 3, 7, 7, 7)
     store.images.add(newest, [an_image()])

@@ -12,7 +12,12 @@ from pixel_lora_pipeline.store import Database, DatabaseError, dagster_url
 
 
 def _instance(url: str, folder: Path) -> Iterator[DagsterInstance]:
-    overrides = {"storage": {"postgres": {"postgres_url": dagster_url(url)}}}
+    storage = {
+        "module": "pixel_lora_pipeline.defs.pooled_storage",
+        "class": "PooledPostgresStorage",
+        "config": {"postgres_url": dagster_url(url)},
+    }
+    overrides = {"storage": {"custom": storage}}
     with instance_for_test(overrides=overrides, temp_dir=str(folder)) as instance:
         yield instance
 
@@ -74,3 +79,28 @@ def test_the_schema_is_verified_before_dagster_is_let_loose(database: Database, 
     database.verify_dagster_schema()
     with pytest.raises(DatabaseError, match="pixel-lora migrate"):
         empty_database.verify_dagster_schema()
+
+
+def _dagster_connections(database: Database) -> list[int]:
+    with database.connection() as connection:
+        rows = connection.execute(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        return [row["pid"] for row in rows]
+
+
+def test_dagsters_connections_are_kept_and_few(database: Database, instance: DagsterInstance) -> None:
+    dg.materialize([measured], instance=instance)
+    kept = _dagster_connections(database)
+    dg.materialize([measured], instance=instance)
+    assert _dagster_connections(database) == kept
+    assert 1 <= len(kept) <= 2
+
+
+def test_a_database_that_closed_its_connections_is_asked_again(database: Database, instance: DagsterInstance) -> None:
+    dg.materialize([measured], instance=instance)
+    kept = _dagster_connections(database)
+    with database.connection() as connection:
+        for pid in kept:
+            connection.execute("SELECT pg_terminate_backend(%s, 5000)", (pid,))
+    assert dg.materialize([measured], instance=instance).success

@@ -41,7 +41,7 @@ def filled(store: Store, tmp_path: Path) -> Store:
         connection.execute("ALTER TABLE training_runs ALTER COLUMN id RESTART WITH 12")
     for epoch in (2, 1):
         epoch_id = store.checkpoints.register(save_checkpoint(tmp_path, epoch))
-        store.epochs.set_metrics(epoch_id, {"color_accuracy": {"overall": 60.5 + epoch}})
+        store.epochs.record_evaluation(epoch_id, {"color_accuracy": {"overall": 60.5 + epoch}})
     later = save_checkpoint(
         tmp_path, 1, run="sprites", session="2", started_at=1.8e9, rank=8, header={"ss_keep_tokens": "1"}
     )

@@ -27,9 +27,7 @@ METRICS = {
 
 def test_scores_and_measurements_of_a_run_come_back_as_its_table(store: Store, tmp_path: Path) -> None:
     ids = [store.checkpoints.register(save_checkpoint(tmp_path, epoch)) for epoch in (2, 1)]
-    store.epochs.set_metrics(ids[0], METRICS)
-    store.epochs.set_status(ids[0], "evaluated")
-    store.epochs.set_contact_sheet(ids[0], "/home/sheets/2.png")
+    store.epochs.record_evaluation(ids[0], METRICS, "/home/sheets/2.png")
     store.epochs.log_subjective("portrait", 2, 8, 8, 9, "much improved")
 
     first, second = store.epochs.table("portrait")
@@ -44,7 +42,7 @@ def test_scores_and_measurements_of_a_run_come_back_as_its_table(store: Store, t
 def test_metrics_are_stored_in_the_documented_shape(store: Store, tmp_path: Path) -> None:
     epoch_id = store.checkpoints.register(save_checkpoint(tmp_path, 1))
     metrics = {**METRICS, "color_accuracy_score": 6.8}
-    store.epochs.set_metrics(epoch_id, metrics)
+    store.epochs.record_evaluation(epoch_id, metrics)
     with store.database.connection() as connection:
         row = connection.execute("SELECT quantitative_metrics, color_accuracy_score FROM epoch_results").fetchone()
     assert row == {"quantitative_metrics": metrics, "color_accuracy_score": 6.8}
@@ -52,7 +50,7 @@ def test_metrics_are_stored_in_the_documented_shape(store: Store, tmp_path: Path
 
 def test_what_could_not_be_measured_is_null_and_numpy_numbers_are_numbers(store: Store, tmp_path: Path) -> None:
     epoch_id = store.checkpoints.register(save_checkpoint(tmp_path, 1))
-    store.epochs.set_metrics(
+    store.epochs.record_evaluation(
         epoch_id,
         {
             "color_accuracy": {"overall": np.float32("nan"), "accessory_accuracy": None},
@@ -134,4 +132,4 @@ def test_two_people_scoring_the_same_new_epoch_make_one_row(store: Store, tmp_pa
 
 def test_metrics_of_a_deleted_epoch_are_not_lost_in_silence(store: Store) -> None:
     with pytest.raises(UnknownEpochError, match="4711"):
-        store.epochs.set_metrics(4711, METRICS)
+        store.epochs.record_evaluation(4711, METRICS)

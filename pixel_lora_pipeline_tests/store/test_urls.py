@@ -55,7 +55,10 @@ def test_a_normalised_address_stays_as_it_is() -> None:
 
 def test_dagster_searches_its_own_schema_and_other_options_stay() -> None:
     url = make_url(dagster_url(f"{SUPABASE}?sslmode=require&options=-cstatement_timeout%3D5000"))
-    assert url.query == {"sslmode": "require", "options": "-cstatement_timeout=5000 -csearch_path=dagster"}
+    assert url.query == {
+        "sslmode": "require",
+        "options": "-cstatement_timeout=5000 -csearch_path=dagster -csynchronous_commit=off",
+    }
     assert str(url.password) == "s3cr@t/#"
 
 

@@ -4,11 +4,12 @@ from typing import Any
 
 import dagster as dg
 
+from pixel_lora_pipeline.config import Settings
 from pixel_lora_pipeline.defs.execution import OWNERS, retry_transient_faults
 from pixel_lora_pipeline.defs.partitions import checkpoints
 from pixel_lora_pipeline.defs.refusal import refused
 from pixel_lora_pipeline.store import Store
-from pixel_lora_pipeline.train import Checkpoint, CheckpointError, read_checkpoint, verify_weights
+from pixel_lora_pipeline.train import Checkpoint, CheckpointError, read_checkpoint, verify_weights, watched_root
 
 
 @dg.asset(
@@ -18,12 +19,15 @@ from pixel_lora_pipeline.train import Checkpoint, CheckpointError, read_checkpoi
     owners=OWNERS,
     retry_policy=retry_transient_faults,
 )
-def model_checkpoint(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store]) -> dg.MaterializeResult[Any]:
+def model_checkpoint(
+    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], store: dg.ResourceParam[Store]
+) -> dg.MaterializeResult[Any]:
     """One file that a training saved: verified, and registered with every parameter that can be known of it."""
     landed = store.landed_files.newest(context.partition_key)
+    root = watched_root(landed.path, settings.watched)
     try:
-        checkpoint = read_checkpoint(landed.path)
-        verify_weights(landed.path)
+        checkpoint = read_checkpoint(landed.path, root)
+        verify_weights(landed.path, root)
     except CheckpointError as error:
         raise refused(store, landed, error) from error
     store.checkpoints.register(checkpoint)

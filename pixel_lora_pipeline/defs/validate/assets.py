@@ -47,8 +47,8 @@ def test_images(
     requests = suite.requests(base_kind(settings.base_model))
     known = store.images.known_fingerprints(checkpoint.epoch_id)
     try:
-        for image in generator.generate(Path(checkpoint.path), requests, skip=known):
-            store.images.add(checkpoint.epoch_id, [TestImage.of(image, suite.name, suite.version)])
+        for batch in generator.generate_batches(Path(checkpoint.path), requests, skip=known):
+            store.images.add(checkpoint.epoch_id, [TestImage.of(image, suite.name, suite.version) for image in batch])
     except LoraError as error:
         raise refused(store, store.landed_files.newest(context.partition_key), error) from error
     store.epochs.set_status(checkpoint.epoch_id, "generated")
@@ -106,7 +106,5 @@ def epoch_evaluation(
     ]
     evaluation = evaluate_images(images)
     sheet = str(store.image_files.path(store.image_files.put(evaluation.contact_sheet)))
-    store.epochs.set_contact_sheet(checkpoint.epoch_id, sheet)
-    store.epochs.set_metrics(checkpoint.epoch_id, evaluation.metrics)
-    store.epochs.set_status(checkpoint.epoch_id, "evaluated")
+    store.epochs.record_evaluation(checkpoint.epoch_id, evaluation.metrics, sheet)
     return dg.MaterializeResult(metadata=evaluation_metadata(evaluation.metrics, evaluation.contact_sheet, sheet))

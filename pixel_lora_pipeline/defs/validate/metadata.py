@@ -61,6 +61,8 @@ def evaluation_metadata(metrics: Mapping[str, Any], sheet: bytes, sheet_path: st
         **numbers,
         "contact_sheet": dg.MetadataValue.md(f"![contact sheet](data:image/png;base64,{encoded})"),
         "contact_sheet_file": dg.MetadataValue.path(sheet_path),
+        "checkpoint": dg.MetadataValue.asset(dg.AssetKey("model_checkpoint")),
+        "measurements_of_each_image": dg.MetadataValue.asset(dg.AssetKey("quantitative_metrics")),
         "quantitative_metrics": dg.MetadataValue.json(dict(metrics)),
     }
 
