@@ -99,7 +99,8 @@ def successes(url: str) -> Counter[str]:
         rows = connection.execute(
             """
             SELECT tags.value FROM dagster.runs runs JOIN dagster.run_tags tags USING (run_id)
-            WHERE tags.key = 'dagster/partition' AND runs.pipeline_name = 'evaluate_checkpoint' AND runs.status = 'SUCCESS'
+            WHERE tags.key = 'dagster/partition' AND runs.pipeline_name = 'evaluate_checkpoint'
+              AND runs.status = 'SUCCESS'
             """
         ).fetchall()
     return Counter(partition for (partition,) in rows)

@@ -36,7 +36,7 @@ class PooledPostgresStorage(DagsterPostgresStorage):
         )
         # There is no option for it. Where the attribute is renamed one day, connections are not kept, nothing else.
         for storage in (self._run_storage, self._event_log_storage, self._schedule_storage):
-            storage._engine = engine  # noqa: SLF001
+            storage._engine = engine
 
     @classmethod
     def from_config_value(cls, inst_data: Any, config_value: Any) -> "PooledPostgresStorage":
