@@ -71,6 +71,7 @@ def main() -> None:
             checkpoints = train_checkpoints(home, arguments.repetitions)
         with configured_store(settings) as store, console.status("Evaluating"):
             os.environ.update(child_environment(settings, store.database.url, settings.watched))
+            os.environ["PIXEL_LORA_DEPTH"] = '{"plan": ["full"]}'  # as many images as the bare loop makes
             (home / "dagster").mkdir()
             landings = find_landings(settings.watched, set(), now=time.time())
             store.landed_files.record(landings)
@@ -97,9 +98,10 @@ def main() -> None:
                     our_seconds.append(time.perf_counter() - began)
                     assert result.success
                     epoch = store.checkpoints.get(keys[path]).epoch_id
-                    ours = {image.prompt_id: image.image_sha256 for image in store.images.of_epoch(epoch)}
+                    ours = {(image.prompt_id, image.seed): image for image in store.images.of_epoch(epoch)}
                     for request, pixels in zip(requests, bare.images, strict=True):
-                        with Image.open(store.image_files.path(ours[request.prompt_id])) as image:
+                        painted = ours[request.prompt_id, request.seed].image_sha256
+                        with Image.open(store.image_files.path(painted)) as image:
                             assert (np.asarray(image) == pixels).all(), f"{request.prompt_id}: other pixels"
     finally:
         shutil.rmtree(home, ignore_errors=True)

@@ -11,12 +11,17 @@ from rich.console import Console
 from rich.table import Table
 
 from pixel_lora_pipeline.config import Settings
+from pixel_lora_pipeline.notify_commands import notify_app
+from pixel_lora_pipeline.report_commands import grid, promote, report
 
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Evaluates every epoch of a pixel-art LoRA and says what to train next.",
 )
+app.add_typer(notify_app, name="notify")
+for command in (report, grid, promote):
+    app.command()(command)
 # Programs that read the output get whole lines: nothing is folded to a width that no terminal has.
 console = Console(width=None if sys.stdout.isatty() else 300)
 
@@ -55,6 +60,7 @@ def test_epoch(
     from pixel_lora_pipeline.embedded.loading import WEIGHTS
     from pixel_lora_pipeline.train import read_checkpoint, verify_weights
     from pixel_lora_pipeline.validate import Generator, base_kind, evaluate_file, load_suite
+    from pixel_lora_pipeline.validate.semantic import SemanticScorer
     from pixel_lora_pipeline.whole_file import write_whole
 
     settings = Settings()
@@ -74,6 +80,7 @@ def test_epoch(
             load_suite(settings.suite),
             base_kind(settings.base_model),
             on_progress=lambda done, total: bars.update(task, completed=done, total=total),
+            scorer=None if settings.clip_model is None else SemanticScorer(settings.clip_model),
         )
     target = out or path.with_name(f"{path.stem}-contact-sheet.png")
     write_whole(target, evaluation.contact_sheet)
@@ -82,6 +89,69 @@ def test_epoch(
         return
     _print_metrics(evaluation.metrics)
     console.print(f"Contact sheet: {target}")
+
+
+@app.command()
+def measure(
+    images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    prompt: Annotated[str, typer.Option(help="What they should show; without it only the style is scored.")] = "",
+    overlay: Annotated[
+        Path | None, typer.Option(help="Where the explaining picture is written (file or folder); beside by default.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure images against their prompt, and draw what the scores rest on."""
+    from pixel_lora_pipeline.measure_command import measure_file, shown
+    from pixel_lora_pipeline.validate.image_reading import ImageFileError
+    from pixel_lora_pipeline.validate.semantic import SemanticScorer
+
+    if overlay is not None and len(images) > 1 and not overlay.is_dir():
+        raise typer.BadParameter(f"{overlay} is no folder, and {len(images)} images need one each.")
+    settings, refused = Settings(), False
+    scorer = None if settings.clip_model is None else SemanticScorer(settings.clip_model)
+    for path in images:
+        try:
+            file = measure_file(path, prompt, overlay, scorer)
+        except ImageFileError as error:  # the others are measured all the same
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+            refused = True
+            continue
+        if as_json:
+            print(json.dumps(file.to_dict()))
+        else:
+            console.print(shown(file))
+    raise typer.Exit(1 if refused else 0)
+
+
+@app.command()
+def remeasure(
+    run: Annotated[str | None, typer.Option(help="Name of the run; all runs by default.")] = None,
+    again: Annotated[bool, typer.Option("--all", help="Also what the current version measured already.")] = False,
+) -> None:
+    """Measure stored images again after a new version of the metrics; the old version's numbers are kept beside."""
+    from rich.progress import Progress
+
+    from pixel_lora_pipeline.configured_store import configured_store
+    from pixel_lora_pipeline.remeasuring import remeasure as measure_again
+    from pixel_lora_pipeline.validate import load_suite
+    from pixel_lora_pipeline.validate.semantic import SemanticScorer
+
+    settings = Settings()
+    scorer = None if settings.clip_model is None else SemanticScorer(settings.clip_model)
+    with configured_store(settings) as store, Progress(console=Console(stderr=True)) as bars:
+        task = bars.add_task("Measuring epochs", total=None)
+        done = measure_again(
+            store,
+            load_suite(settings.suite),
+            run,
+            scorer,
+            again=again,
+            on_progress=lambda epochs, total: bars.update(task, completed=epochs, total=total),
+        )
+    for reason in done.skipped:
+        print(f"Skipped {reason}", file=sys.stderr)
+    console.print(f"Measured {done.images} images again and rolled up {done.epochs} epochs")
+    raise typer.Exit(1 if done.skipped else 0)
 
 
 @app.command(name="log-epoch")
@@ -177,12 +247,14 @@ def main() -> None:
     from pixel_lora_pipeline.train import CheckpointError
     from pixel_lora_pipeline.validate.base_model import BaseModelError
     from pixel_lora_pipeline.validate.lora import LoraError
+    from pixel_lora_pipeline.validate.semantic import SemanticModelError
     from pixel_lora_pipeline.validate.suite import SuiteError
 
     expected = (
         BaseModelError,
         CheckpointError,
         LoraError,
+        SemanticModelError,
         SettingsError,
         SuiteError,
         ValidationError,
@@ -190,6 +262,9 @@ def main() -> None:
         store.DatabaseUrlError,
         store.EmbeddedPostgresError,
         store.MigrationError,
+        store.NoBaselineError,
+        store.NothingEvaluatedError,
+        store.ReleaseError,
         store.UnknownRunError,
     )
     try:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -14,6 +14,22 @@ from pydantic_settings import (
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 
+class DepthSettings(BaseModel):
+    """How thoroughly each epoch is looked at: table `[depth]`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    plan: tuple[Literal["quick", "medium", "full"], ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="The looks at the epochs of a training, stretched to its length; ['full'] looks fully at all. "
+        "Without one: four quick ones, medium, quick, full, three medium ones.",
+    )
+    finer_where_undecided: bool = Field(
+        default=True, description="Whether epochs between which the choice of the best is open get a finer look."
+    )
+
+
 class Settings(BaseSettings):
     """Typed configuration, read once at start and passed down.
 
@@ -22,7 +38,11 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="PIXEL_LORA_", toml_file="pixel_lora.toml", extra="forbid", populate_by_name=True
+        env_prefix="PIXEL_LORA_",
+        toml_file="pixel_lora.toml",
+        extra="forbid",
+        populate_by_name=True,
+        hide_input_in_errors=True,  # a password that stands in the wrong place
     )
 
     home: Path = Field(
@@ -43,9 +63,23 @@ class Settings(BaseSettings):
         description="Diffusers folder, single-file checkpoint or hub name; without one the embedded model.",
     )
     allow_downloads: bool = Field(default=False, description="Whether a hub name may be fetched from the network.")
-    suite: Path | None = Field(default=None, description="Prompt suite (TOML); without one the built-in suite.")
+    suite: Path | list[Path] | None = Field(
+        default=None,
+        description="Prompt suite (TOML), or several that are asked together; the built-in one is called `portraits`, "
+        "and is what is asked without any.",
+    )
+    depth: DepthSettings = Field(default=DepthSettings(), description="How thoroughly each epoch is looked at.")
+    clip_model: Path | None = Field(
+        default=None,
+        description="Folder of a CLIP model (transformers, safetensors) that scores how well images fit their prompts; "
+        "without one that score is left out.",
+    )
     lora_strength: float = Field(default=1.0, ge=0.0, le=2.0, description="Multiplier of the LoRA when generating.")
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    notify: list[SecretStr] = Field(
+        default_factory=list,
+        description="Apprise URLs (mailto://…, slack://…) that news of trainings is sent to; without one, none is.",
+    )
     port: int = Field(default=3000, ge=1, le=65535, description="Port of Dagster's UI on 127.0.0.1.")
 
     @classmethod

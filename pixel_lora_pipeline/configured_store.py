@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pixel_lora_pipeline.config import Settings
+from pixel_lora_pipeline.notify import channel_ids
 from pixel_lora_pipeline.store import Store, embedded_postgres, migrate
 
 
@@ -22,6 +23,6 @@ def configured_store(settings: Settings) -> Iterator[Store]:
     """The store, its database brought to the newest state."""
     with configured_database(settings) as url:
         migrate(url)
-        store = Store(url, settings.home / "images")
+        store = Store(url, settings.home / "images", channel_ids(settings.notify))
         store.database.verify_dagster_schema()
         yield store

@@ -2,21 +2,34 @@
 
 import dagster as dg
 
+from pixel_lora_pipeline.config import Settings
 from pixel_lora_pipeline.defs import execution, resources
+from pixel_lora_pipeline.defs.analyze import assets as analyze_assets
+from pixel_lora_pipeline.defs.analyze import checks as analyze_checks
+from pixel_lora_pipeline.defs.analyze import sensors as analyze_sensors
+from pixel_lora_pipeline.defs.notify import sensors as notify_sensors
 from pixel_lora_pipeline.defs.train import assets as train_assets
 from pixel_lora_pipeline.defs.train import sensors as train_sensors
 from pixel_lora_pipeline.defs.validate import assets as validate_assets
 from pixel_lora_pipeline.defs.validate import checks as validate_checks
+from pixel_lora_pipeline.defs.validate import jobs as validate_jobs
+from pixel_lora_pipeline.defs.validate import sensors as validate_sensors
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
     """The whole project as Dagster loads it."""
     return dg.Definitions(
-        assets=dg.load_assets_from_modules([train_assets, validate_assets]),
-        asset_checks=dg.load_asset_checks_from_modules([validate_checks]),
-        jobs=[train_sensors.evaluate_checkpoint],
-        sensors=[train_sensors.checkpoint_files],
+        assets=dg.load_assets_from_modules([train_assets, validate_assets, analyze_assets]),
+        asset_checks=dg.load_asset_checks_from_modules([validate_checks, analyze_checks]),
+        jobs=[train_sensors.evaluate_checkpoint, analyze_sensors.analyze_run, validate_jobs.remeasure],
+        sensors=[
+            train_sensors.checkpoint_files,
+            validate_sensors.finer_looks,
+            analyze_sensors.measured_runs,
+            analyze_sensors.silent_trainings,
+            *notify_sensors.notification_sensors(Settings()),
+        ],
         resources=resources.resources,
         executor=execution.single_machine_executor,
     )

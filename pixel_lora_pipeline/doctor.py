@@ -33,6 +33,7 @@ def examine(settings: Settings) -> list[Finding]:
         *_base_model(settings),
         *_device(settings),
         *_port(settings),
+        *_notifications(settings),
     ]
 
 
@@ -140,3 +141,41 @@ def _port(settings: Settings) -> Iterator[Finding]:
         )
     else:
         yield Finding("port", "ok", f"{settings.port} is free")
+
+
+def _notifications(settings: Settings) -> Iterator[Finding]:
+    from pixel_lora_pipeline.notify import SendError, configured_channels, service_name
+
+    channels = configured_channels(settings.notify)
+    if not channels:
+        yield Finding("notifications", "ok", "no channel configured: nothing is sent (PIXEL_LORA_NOTIFY)")
+    for channel in channels:
+        try:
+            yield Finding("notifications", "ok", f"{channel.id} ({service_name(channel)})")
+        except SendError as error:
+            yield Finding("notifications", "fault", str(error))
+    dead = _given_up_messages(settings)
+    if dead:
+        yield Finding("notifications", "note", f"{dead} given up after several attempts: see `pixel-lora notify list`")
+
+
+def _given_up_messages(settings: Settings) -> int:
+    """How many there are in a database that is up to date; the embedded one is not started for this."""
+    from pixel_lora_pipeline.store import (
+        Database,
+        DatabaseError,
+        DatabaseUrlError,
+        MigrationError,
+        Notifications,
+        check,
+    )
+
+    if settings.database_url is None:
+        return 0
+    url = settings.database_url.get_secret_value()
+    try:
+        if check(url).pending:
+            return 0
+        return Notifications(Database(url)).count("dead")
+    except (DatabaseUrlError, DatabaseError, MigrationError):
+        return 0  # said under "database"

@@ -13,6 +13,7 @@ from typing import Final
 
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from pixel_lora_pipeline.config import PROJECT_ROOT, Settings
@@ -22,6 +23,7 @@ from pixel_lora_pipeline.embedded.demo import DEMO_EPOCHS, checkpoints_folder, d
 from pixel_lora_pipeline.progress import EpochProgress, summary_table, training_steps
 from pixel_lora_pipeline.store import Store, dagster_url
 from pixel_lora_pipeline.supervision import Part, StopRequested, stop_all, stop_on_signals
+from pixel_lora_pipeline.validate import base_kind, load_suite
 
 _POLL_SECONDS: Final = 0.5
 _DEMO_TRAINING: Final = "demo training"
@@ -60,7 +62,7 @@ def up(settings: Settings, console: Console, *, once: bool = False) -> int:
                 _fail_runs_without_process, environment, shared=settings.database_url is not None
             )
             give_up_dead_runs()
-            progress = EpochProgress(store)
+            progress = EpochProgress(store, load_suite(settings.suite), base_kind(settings.base_model))
             parts = pipeline_parts(settings, environment)
             trained = demo and demo_is_trained(settings.home)
             if demo and not trained:
@@ -131,6 +133,7 @@ def _supervise(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
     )
     with bars:
+        generation = bars.add_task("", total=None, visible=False)
         training = bars.add_task("Demo training, steps", total=None, visible=False)
         evaluation = bars.add_task("Demo epochs evaluated", total=DEMO_EPOCHS) if demo else None
         while True:
@@ -146,12 +149,21 @@ def _supervise(
                     return 1
             for line in progress.news():
                 bars.print(line, soft_wrap=True)
+            if (painting := progress.painting()) is None:
+                bars.update(generation, visible=False)
+            else:
+                name, painted, asked = painting
+                bars.update(
+                    generation, description=f"Images of {escape(name)}", completed=painted, total=asked, visible=True
+                )
             if evaluation is not None:
                 rows = store.epochs.table(None)
                 done = sum(row.evaluation_status == "evaluated" for row in rows)
                 bars.update(evaluation, completed=done, visible=done < DEMO_EPOCHS)
-                if once and done >= DEMO_EPOCHS and not _work_is_left():
+                if once and done >= DEMO_EPOCHS and not _work_is_left(store):
                     bars.print(summary_table(rows))
+                    for report in store.conclusions.run_reports():
+                        bars.print(f"Report: {report}", soft_wrap=True)
                     return 0
             time.sleep(_POLL_SECONDS)
 
@@ -184,8 +196,10 @@ def _fail_runs_without_process(environment: Mapping[str, str], *, shared: bool) 
                 instance.report_run_failed(run, "The process of this run ended before the run did.")
 
 
-def _work_is_left() -> bool:
-    """Whether a run waits or is on its way: an epoch is evaluated a moment before its run has ended."""
+def _work_is_left(store: Store) -> bool:
+    """Whether anything waits or is on its way: an epoch is evaluated a moment before its run has ended."""
+    if store.analyses.due() or store.depths.waiting():
+        return True
     with DagsterInstance.get() as instance:
         return instance.get_runs_count(RunsFilter(statuses=[DagsterRunStatus.QUEUED, *_UNFINISHED])) > 0
 

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pixel_lora_pipeline.store import EpochRow, RowId, Store
+from pixel_lora_pipeline.validate import BaseKind, Suite
 
 # Heading → where the value stands in `epoch_results.quantitative_metrics`; all but the last are 0 to 100.
 SCORES: Final[dict[str, tuple[str, ...]]] = {
@@ -25,16 +26,19 @@ SCORES: Final[dict[str, tuple[str, ...]]] = {
 class EpochProgress:
     """What happened to epochs since this object was made or asked last."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, suite: Suite, kind: BaseKind) -> None:
         self._store = store
+        self._suite = suite
+        self._kind = kind
         self._started = datetime.now(UTC)
         rows = store.epochs.recent()
         self._landed: set[RowId] = {row.epoch_id for row in rows}
         self.evaluated: set[RowId] = {row.epoch_id for row in rows if row.quantitative_metrics is not None}
         self._refused: set[tuple[str, str]] = set()
+        self._told = {run_name: verdict["reason"] for run_name, verdict in store.conclusions.verdicts()}
 
     def news(self) -> Iterator[str]:
-        """One line, with rich's markup, for each checkpoint that landed, was evaluated or was refused."""
+        """One line, with rich's markup, for each checkpoint that landed, was evaluated or refused, and each verdict."""
         for refusal in self._store.quarantine.list():
             if refusal.refused_at >= self._started and (refusal.path, refusal.signature) not in self._refused:
                 self._refused.add((refusal.path, refusal.signature))
@@ -48,6 +52,25 @@ class EpochProgress:
                 self.evaluated.add(row.epoch_id)
                 scores = ", ".join(f"{heading} {_shown(row, path, digits=0)}" for heading, path in SCORES.items())
                 yield f"{name}: [green]evaluated[/], {scores}"
+        yield from self._verdicts()
+
+    def painting(self) -> tuple[str, int, int] | None:
+        """The epoch whose images are being generated, how many there are and how many there will be."""
+        for row in reversed(self._store.epochs.recent()):
+            if row.evaluation_status != "registered":
+                continue
+            done = len(self._store.images.known_fingerprints(row.epoch_id))
+            if done:
+                asked = self._suite.at_depth(self._store.depths.of(row.epoch_id)).requests(self._kind)
+                return f"{row.run_name} {_position(row)}", done, len(asked)
+        return None
+
+    def _verdicts(self) -> Iterator[str]:
+        """One line for each run of which a new verdict was stored."""
+        for run_name, verdict in self._store.conclusions.verdicts():
+            if self._told.get(run_name) != verdict["reason"]:
+                self._told[run_name] = verdict["reason"]
+                yield f"{escape(run_name)}: [bold]{verdict['status']}[/]. {escape(verdict['reason'])}"
 
 
 # What tqdm writes for Kohya's trainers and for ours: `steps:  13%|█▎  | 50/384 [00:21<02:20, …`.

@@ -7,6 +7,12 @@ import dagster as dg
 GPU_POOL: Final = "gpu"
 # Which machine's daemon asked for a run, and with the default launcher also runs it.
 HOST_TAG: Final = "pixel_lora/host"
+# Which training a run is about.
+RUN_TAG: Final = "pixel_lora/run"
+# Of runs that wait, the one with the highest number starts first.
+PRIORITY_TAG: Final = "dagster/priority"
+# An analysis takes seconds and tells people whether the evaluations behind it are still worth anything.
+ANALYSIS_PRIORITY: Final = "2000000000"
 
 GPU_QUEUE_TAG: Final = {"dagster-celery/queue": "gpu"}
 

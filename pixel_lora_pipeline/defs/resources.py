@@ -4,8 +4,10 @@ import dagster as dg
 
 from pixel_lora_pipeline.config import Settings
 from pixel_lora_pipeline.embedded.loading import WEIGHTS
+from pixel_lora_pipeline.notify import channel_ids
 from pixel_lora_pipeline.store import Store
 from pixel_lora_pipeline.validate import Generator, Suite, load_suite
+from pixel_lora_pipeline.validate.semantic import SemanticScorer
 
 
 @dg.resource(description="Everything a user can set, from the environment and pixel_lora.toml.")
@@ -23,7 +25,7 @@ def store_resource(context: dg.InitResourceContext) -> Store:
             "DATABASE_URL is not set. Start Dagster with `pixel-lora up`, which starts the embedded database and "
             "sets it, or set it to your own Postgres."
         )
-    return Store(settings.database_url.get_secret_value(), settings.home / "images")
+    return Store(settings.database_url.get_secret_value(), settings.home / "images", channel_ids(settings.notify))
 
 
 @dg.resource(required_resource_keys={"settings"}, description="The base model that paints the test images.")
@@ -45,9 +47,17 @@ def suite_resource(context: dg.InitResourceContext) -> Suite:
     return load_suite(settings.suite)
 
 
+@dg.resource(required_resource_keys={"settings"}, description="The CLIP model that says how well images fit prompts.")
+def semantic_scorer_resource(context: dg.InitResourceContext) -> SemanticScorer | None:
+    """The scorer, loaded at the first image; None where no CLIP model is configured."""
+    settings: Settings = context.resources.settings
+    return None if settings.clip_model is None else SemanticScorer(settings.clip_model)
+
+
 resources = {
     "settings": settings_resource,
     "store": store_resource,
     "generator": generator_resource,
     "suite": suite_resource,
+    "semantic_scorer": semantic_scorer_resource,
 }

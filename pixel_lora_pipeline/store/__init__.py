@@ -1,42 +1,73 @@
+from collections.abc import Sequence
 from pathlib import Path
 
+from pixel_lora_pipeline.store.analyses import Analyses, DueRun
+from pixel_lora_pipeline.store.baselines import Baseline, Baselines, NoBaselineError
 from pixel_lora_pipeline.store.checkpoints import Checkpoints, StoredCheckpoint, UnknownCheckpointError
+from pixel_lora_pipeline.store.conclusions import Conclusions, EvaluatedEpoch, NothingEvaluatedError, RunRow
 from pixel_lora_pipeline.store.database import Database, DatabaseError, RowId
+from pixel_lora_pipeline.store.depths import Depths, EpochDepth
 from pixel_lora_pipeline.store.embedded_postgres import EmbeddedPostgresError, embedded_postgres
 from pixel_lora_pipeline.store.epochs import EpochRow, Epochs, UnknownEpochError, UnknownRunError
 from pixel_lora_pipeline.store.image_store import ImageStore, ImageStoreError
 from pixel_lora_pipeline.store.images import Images, StoredImage, TestImage, fingerprint_hash
 from pixel_lora_pipeline.store.landed_files import LandedFile, LandedFiles, UnknownFileError
+from pixel_lora_pipeline.store.metrics_versions import MeasuredEpoch, MetricsVersions
 from pixel_lora_pipeline.store.migrations import MigrationError, SchemaState, check, migrate
+from pixel_lora_pipeline.store.notifications import Event, Message, Notification, Notifications
 from pixel_lora_pipeline.store.quarantine import Quarantine, RefusedCheckpoint
+from pixel_lora_pipeline.store.release_folder import Release, ReleaseError, ReleaseFolder
+from pixel_lora_pipeline.store.suites import Suites, UnknownSuiteError
 from pixel_lora_pipeline.store.urls import DatabaseUrlError, dagster_url, normalize_url, without_password
 
 __all__ = [
+    "Analyses",
+    "Baseline",
+    "Baselines",
     "Checkpoints",
+    "Conclusions",
     "Database",
     "DatabaseError",
     "DatabaseUrlError",
+    "Depths",
+    "DueRun",
     "EmbeddedPostgresError",
+    "EpochDepth",
     "EpochRow",
     "Epochs",
+    "EvaluatedEpoch",
+    "Event",
     "ImageStore",
     "ImageStoreError",
     "Images",
     "LandedFile",
     "LandedFiles",
+    "MeasuredEpoch",
+    "Message",
+    "MetricsVersions",
     "MigrationError",
+    "NoBaselineError",
+    "NothingEvaluatedError",
+    "Notification",
+    "Notifications",
     "Quarantine",
     "RefusedCheckpoint",
+    "Release",
+    "ReleaseError",
+    "ReleaseFolder",
     "RowId",
+    "RunRow",
     "SchemaState",
     "Store",
     "StoredCheckpoint",
     "StoredImage",
+    "Suites",
     "TestImage",
     "UnknownCheckpointError",
     "UnknownEpochError",
     "UnknownFileError",
     "UnknownRunError",
+    "UnknownSuiteError",
     "check",
     "dagster_url",
     "embedded_postgres",
@@ -56,6 +87,8 @@ class Store:
         Address of a migrated Postgres database.
     images
         Folder of the image files; made when the first is stored.
+    channels
+        Ids of those who want to hear of news, see `Notifications`.
 
     Raises
     ------
@@ -63,11 +96,18 @@ class Store:
         If the address cannot be used.
     """
 
-    def __init__(self, url: str, images: Path) -> None:
+    def __init__(self, url: str, images: Path, channels: Sequence[str] = ()) -> None:
         self.database = Database(url)
         self.image_files = ImageStore(images)
+        self.analyses = Analyses(self.database)
+        self.baselines = Baselines(self.database)
         self.checkpoints = Checkpoints(self.database)
         self.epochs = Epochs(self.database)
+        self.depths = Depths(self.database)
+        self.suites = Suites(self.database)
         self.images = Images(self.database, self.image_files)
-        self.quarantine = Quarantine(self.database)
+        self.metrics_versions = MetricsVersions(self.database)
+        self.notifications = Notifications(self.database, channels)
+        self.conclusions = Conclusions(self.database, self.notifications)
+        self.quarantine = Quarantine(self.database, self.notifications)
         self.landed_files = LandedFiles(self.database)

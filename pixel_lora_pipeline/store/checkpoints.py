@@ -14,7 +14,7 @@ from pixel_lora_pipeline.store.database import Database, DatabaseError, RowId
 from pixel_lora_pipeline.store.values import clean_text, jsonb, write_what_fits
 
 if TYPE_CHECKING:
-    from pixel_lora_pipeline.train import Checkpoint
+    from pixel_lora_pipeline.train import Checkpoint, RunIdentity
 
 # Parameters that have a column of their own, under the same name.
 _PARAMETER_COLUMNS = (
@@ -28,6 +28,8 @@ _PARAMETER_COLUMNS = (
 
 _BETWEEN_EPOCHS = re.compile(r"-step\d+$")  # ends the partition key of a file saved within an epoch
 _NEW_RUN_LOCK = 7_315_041_903  # beside the migrations' lock
+
+_STATUSES_BY_CHECKPOINTS = (None, "", "training")  # from then on: completed, or what people say
 
 logger = logging.getLogger(__name__)
 
@@ -83,10 +85,7 @@ class Checkpoints:
         """
         sha256 = checkpoint.sha256  # reads the whole file: not while holding locks
         with self._database.connection() as connection:
-            run_id = _lock_run(connection, checkpoint)
-            epoch_id = _write_epoch(connection, run_id, checkpoint, sha256)
-            _write_run(connection, run_id, checkpoint)
-        return epoch_id
+            return write_checkpoint(connection, checkpoint, sha256)
 
     def get(self, partition_key: str) -> StoredCheckpoint:
         """The checkpoint that has this partition key now.
@@ -116,9 +115,17 @@ class Checkpoints:
         return StoredCheckpoint(**row)
 
 
-def _lock_run(connection: psycopg.Connection[DictRow], checkpoint: "Checkpoint") -> RowId:
+def write_checkpoint(connection: psycopg.Connection[DictRow], checkpoint: "Checkpoint", sha256: str) -> RowId:
+    """`Checkpoints.register` in the caller's transaction."""
+    run_id = lock_run(connection, checkpoint.run)
+    epoch_id = _write_epoch(connection, run_id, checkpoint, sha256)
+    _write_run(connection, run_id, checkpoint)
+    return epoch_id
+
+
+def lock_run(connection: psycopg.Connection[DictRow], run: "RunIdentity") -> RowId:
     """Find or make the run's row, and keep others from working on it until the end of the transaction."""
-    key = checkpoint.run.key
+    key = run.key
     find = "SELECT id FROM training_runs WHERE run_identity = %s FOR UPDATE"
     row = connection.execute(find, (key,)).fetchone()
     if row is None:
@@ -128,21 +135,21 @@ def _lock_run(connection: psycopg.Connection[DictRow], checkpoint: "Checkpoint")
     if row is None:
         row = connection.execute(
             "INSERT INTO training_runs (run_name, run_identity) VALUES (%s, %s) RETURNING id",
-            (_free_name(connection, checkpoint), key),
+            (_free_name(connection, run), key),
         ).fetchone()
         assert row is not None  # noqa: S101 - RETURNING returns
         origin = {
-            "run_date": _started(checkpoint).isoformat(),
-            "session_id": checkpoint.run.session_id,
-            "output_name": checkpoint.run.output_name,
+            "run_date": _started(run).isoformat(),
+            "session_id": run.session_id,
+            "output_name": run.output_name,
         }
         write_what_fits(connection, "training_runs", row["id"], origin)
     run_id: RowId = row["id"]
     return run_id
 
 
-def _free_name(connection: psycopg.Connection[DictRow], checkpoint: "Checkpoint") -> str:
-    name, date = clean_text(checkpoint.run.name), f"-{_started(checkpoint):%Y-%m-%d-%H%M}"
+def _free_name(connection: psycopg.Connection[DictRow], run: "RunIdentity") -> str:
+    name, date = clean_text(run.name), f"-{_started(run):%Y-%m-%d-%H%M}"
     taken = {row["run_name"] for row in connection.execute("SELECT run_name FROM training_runs")}
     # An older database may allow its names fewer characters than we need.
     column = connection.execute(
@@ -155,12 +162,12 @@ def _free_name(connection: psycopg.Connection[DictRow], checkpoint: "Checkpoint"
     return next(candidate for candidate in candidates if candidate not in taken)
 
 
-def _started(checkpoint: "Checkpoint") -> datetime:
+def _started(run: "RunIdentity") -> datetime:
     """When the training began; now, if its header does not say or claims a time that no calendar has."""
-    if checkpoint.run.started_at is None:
+    if run.started_at is None:
         return datetime.now(UTC)
     try:
-        return datetime.fromtimestamp(checkpoint.run.started_at, UTC)
+        return datetime.fromtimestamp(run.started_at, UTC)
     except (OverflowError, ValueError, OSError):
         return datetime.now(UTC)
 
@@ -238,22 +245,31 @@ def _write_run(connection: psycopg.Connection[DictRow], run_id: RowId, checkpoin
     ).fetchone()
     if further is not None:
         return
-    parameters = checkpoint.to_json()
+    parameters, sources = checkpoint.to_json(), dict(checkpoint.sources_json())
+    # A run has lasted as long as its furthest checkpoint says.
+    if (duration := checkpoint.parameters.get("total_training_time")) is not None:
+        parameters["total_training_time"], sources["total_training_time"] = duration.value, duration.source
+    # What others know of the run (a person's notes, rows that were there before) is neither dropped nor missing.
     connection.execute(
         """
         UPDATE training_runs SET
-            all_parameters = coalesce(all_parameters::jsonb, '{}') || %s,
-            parameter_sources = %s, parameters_missing = %s
-        WHERE id = %s
+            all_parameters = coalesce(all_parameters::jsonb, '{}') || %(parameters)s,
+            parameter_sources = coalesce(parameter_sources::jsonb, '{}') || %(sources)s,
+            parameters_missing = %(missing)s - ARRAY(
+                SELECT jsonb_object_keys(all_parameters::jsonb) WHERE jsonb_typeof(all_parameters::jsonb) = 'object')
+        WHERE id = %(run)s
         """,
-        (
-            jsonb(parameters),
-            jsonb(checkpoint.sources_json()),
-            jsonb(checkpoint.missing),
-            run_id,
-        ),
+        {
+            "parameters": jsonb(parameters),
+            "sources": jsonb(sources),
+            "missing": jsonb(checkpoint.missing),
+            "run": run_id,
+        },
     )
-    unfit = write_what_fits(connection, "training_runs", run_id, _columns(checkpoint, parameters))
+    columns = _columns(checkpoint, parameters)
+    if not _is_status_ours(connection, run_id):
+        del columns["status"]
+    unfit = write_what_fits(connection, "training_runs", run_id, columns)
     if unfit:
         logger.warning(
             "training_runs row %s: columns %s cannot hold their parameters and were left as they were; "
@@ -263,14 +279,27 @@ def _write_run(connection: psycopg.Connection[DictRow], run_id: RowId, checkpoin
         )
 
 
+def _is_status_ours(connection: psycopg.Connection[DictRow], run_id: RowId) -> bool:
+    """Whether a run's status may follow its checkpoints: not if a person or another tool has called it failed."""
+    row = connection.execute("SELECT status::text AS status FROM training_runs WHERE id = %s", (run_id,)).fetchone()
+    return row is None or row["status"] in _STATUSES_BY_CHECKPOINTS
+
+
 def _columns(checkpoint: "Checkpoint", parameters: Mapping[str, Any]) -> dict[str, Any]:
-    # A list means that the subsets of the training data differ: there is no one value for the column.
-    single = {name: value for name, value in parameters.items() if not isinstance(value, list | dict)}
     return {
-        **{name: single.get(name) for name in _PARAMETER_COLUMNS},
+        **parameter_columns(parameters),
         "base_model": parameters.get("pretrained_model_name_or_path"),
         "base_architecture": checkpoint.base_architecture,
         "adapter": checkpoint.adapter.adapter,
         "planned_epochs": checkpoint.planned_epochs,
         "status": "completed" if checkpoint.is_final else "training",
     }
+
+
+def parameter_columns(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that have a column of their own; None for those that are not known.
+
+    A list means that the subsets of the training data differ: there is no one value for the column.
+    """
+    single = {name: value for name, value in parameters.items() if not isinstance(value, list | dict)}
+    return {name: single.get(name) for name in _PARAMETER_COLUMNS}

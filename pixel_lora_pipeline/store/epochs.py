@@ -8,6 +8,7 @@ import psycopg
 from psycopg.rows import DictRow
 
 from pixel_lora_pipeline.store.database import Database, RowId
+from pixel_lora_pipeline.store.metrics_versions import keep_epoch_metrics
 from pixel_lora_pipeline.store.values import clean_text, jsonb, write_what_fits
 
 EvaluationStatus = Literal["registered", "generated", "evaluated", "failed"]
@@ -73,7 +74,8 @@ class Epochs:
     ) -> None:
         """Store what an epoch's evaluation found, all of it or nothing, and call the epoch evaluated.
 
-        The colour score of 1 to 10 gets a column of its own as well.
+        The colour score of 1 to 10 gets a column of its own as well, and what other versions of the metrics found is
+        kept beside it.
 
         Parameters
         ----------
@@ -99,6 +101,7 @@ class Epochs:
             )
             if found.rowcount == 0:
                 raise _unknown_epoch(epoch_id)
+            keep_epoch_metrics(connection, epoch_id, quantitative_metrics)
             write_what_fits(
                 connection,
                 "epoch_results",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pixel_lora_pipeline.store.database import Database, RowId
 from pixel_lora_pipeline.store.image_store import ImageStore
+from pixel_lora_pipeline.store.metrics_versions import keep_image_metrics
 from pixel_lora_pipeline.store.values import canonical_json, clean_text, jsonb
 
 if TYPE_CHECKING:
@@ -66,7 +67,11 @@ class TestImage:
 
 @dataclass(frozen=True)
 class StoredImage:
-    """A generated image, as `prompt_test_results` knows it; `image_sha256` names its file."""
+    """A generated image, as `prompt_test_results` knows it.
+
+    `image_sha256` names its file, and `snapped_sha256` that of its copy on its own grid, one pixel a cell, where it has
+    a grid.
+    """
 
     id: RowId
     suite_name: str
@@ -84,6 +89,7 @@ class StoredImage:
     fault: str | None
     metrics: dict[str, Any] | None
     metrics_version: str | None
+    snapped_sha256: str | None = None
 
 
 def fingerprint_hash(fingerprint: Mapping[str, Any]) -> str:
@@ -143,7 +149,9 @@ class Images:
                     metrics = CASE WHEN prompt_test_results.image_sha256 = excluded.image_sha256
                                    THEN prompt_test_results.metrics END,
                     metrics_version = CASE WHEN prompt_test_results.image_sha256 = excluded.image_sha256
-                                           THEN prompt_test_results.metrics_version END
+                                           THEN prompt_test_results.metrics_version END,
+                    snapped_sha256 = CASE WHEN prompt_test_results.image_sha256 = excluded.image_sha256
+                                          THEN prompt_test_results.snapped_sha256 END
                 """,
                 rows,
             )
@@ -154,7 +162,8 @@ class Images:
             rows = connection.execute(
                 """
                 SELECT id, suite_name, suite_version, prompt_id, prompt, negative_prompt, seed, width, height,
-                       fingerprint, fingerprint_hash, image_sha256, warnings, fault, metrics, metrics_version
+                       fingerprint, fingerprint_hash, image_sha256, warnings, fault, metrics, metrics_version,
+                       snapped_sha256
                 FROM prompt_test_results
                 WHERE epoch_result_id IS NOT DISTINCT FROM %(epoch)s AND fingerprint_hash IS NOT NULL
                   AND (%(suite)s::text IS NULL OR suite_version = %(suite)s)
@@ -174,10 +183,26 @@ class Images:
             )
             return {row["fingerprint_hash"] for row in rows if self._files.has(row["image_sha256"])}
 
-    def set_metrics(self, metrics: Mapping[RowId, Mapping[str, Any]], metrics_version: str) -> None:
-        """Store what was measured on images, by the id of their rows."""
+    def set_metrics(
+        self,
+        metrics: Mapping[RowId, Mapping[str, Any]],
+        metrics_version: str,
+        snapped: Mapping[RowId, bytes] | None = None,
+    ) -> None:
+        """Store what was measured on images, by the id of their rows; what other versions measured is kept beside it.
+
+        Parameters
+        ----------
+        snapped
+            The PNG of the copy on its own grid, of those that have one.
+        """
+        copies = {image_id: self._files.put(png) for image_id, png in (snapped or {}).items()}
         with self._database.connection() as connection:
             connection.cursor().executemany(
-                "UPDATE prompt_test_results SET metrics = %s, metrics_version = %s WHERE id = %s",
-                [(jsonb(measured), metrics_version, image_id) for image_id, measured in metrics.items()],
+                "UPDATE prompt_test_results SET metrics = %s, metrics_version = %s, snapped_sha256 = %s WHERE id = %s",
+                [
+                    (jsonb(measured), metrics_version, copies.get(image_id), image_id)
+                    for image_id, measured in metrics.items()
+                ],
             )
+            keep_image_metrics(connection, metrics, metrics_version)

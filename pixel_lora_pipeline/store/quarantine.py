@@ -5,6 +5,7 @@ from datetime import datetime
 from pathlib import Path
 
 from pixel_lora_pipeline.store.database import Database
+from pixel_lora_pipeline.store.notifications import Message, Notifications
 from pixel_lora_pipeline.store.values import clean_text
 
 
@@ -22,11 +23,22 @@ class RefusedCheckpoint:
 class Quarantine:
     """What was refused and why. The files themselves stay where they are."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, notifications: Notifications) -> None:
         self._database = database
+        self._notifications = notifications
 
-    def add(self, path: Path, signature: str, fault: str, remedy: str) -> None:
-        """Record a refusal; once more for the same file and content says the same again."""
+    def add(self, path: Path, signature: str, fault: str, remedy: str, news: Message | None = None) -> None:
+        """Record a refusal; once more for the same file and content says the same again.
+
+        Parameters
+        ----------
+        fault
+            What is wrong with the file, as the rest of a sentence that begins with its name.
+        remedy
+            What a person can do, in full sentences.
+        news
+            What people are told of it; committed together with the refusal.
+        """
         with self._database.connection() as connection:
             connection.execute(
                 """
@@ -37,12 +49,8 @@ class Quarantine:
                 """,
                 (clean_text(str(path)), signature, clean_text(fault), clean_text(remedy)),
             )
-
-    def signatures(self) -> set[str]:
-        """Content signatures of all refused files."""
-        with self._database.connection() as connection:
-            rows = connection.execute("SELECT signature FROM refused_checkpoints")
-            return {row["signature"] for row in rows}
+            if news is not None:
+                self._notifications.add(connection, news)
 
     def list(self) -> list[RefusedCheckpoint]:
         """All refusals, the newest first."""

@@ -10,7 +10,8 @@ from pixel_lora_pipeline.train.dataset_options import is_data_option
 from pixel_lora_pipeline.train.errors import CheckpointError, printable
 from pixel_lora_pipeline.train.header_record import HeaderRecord, read_header_record
 from pixel_lora_pipeline.train.other_trainers import Trainer, detect_trainer, stated_alphas
-from pixel_lora_pipeline.train.parameters import ParameterValue, Source, gather_parameters
+from pixel_lora_pipeline.train.parameter_value import ParameterValue, Source, of_run
+from pixel_lora_pipeline.train.parameters import gather_parameters
 from pixel_lora_pipeline.train.run_identity import (
     MAX_NAME,
     FileName,
@@ -28,8 +29,6 @@ from pixel_lora_pipeline.train.tensors import (
     summarize_adapter,
 )
 
-# What differs between the files of one run, and so belongs to the checkpoint and not to the run.
-PER_FILE_PARAMETERS: Final = frozenset({"epoch", "steps", "training_finished_at", "model_hash"})
 _MAX_COUNT = 10**9
 # Beginnings of base_model_version, for files whose layers do not show the base model's width.
 _CLAIMED_ARCHITECTURES: Final = {"sdxl": "sdxl", "sd_v2": "sd2", "sd_v1": "sd15", "sd_1.5": "sd15"}
@@ -117,14 +116,11 @@ class Checkpoint:
 
         Whole numbers lose their ".0", so that SQL's `all_parameters->>'network_alpha' = '16'` finds them.
         """
-        return {name: _plain(found.value) for name, found in self._of_run()}
+        return {name: found.value for name, found in of_run(self.parameters).items()}
 
     def sources_json(self) -> dict[str, Source]:
         """The source of each value in `to_json`."""
-        return {name: found.source for name, found in self._of_run()}
-
-    def _of_run(self) -> list[tuple[str, ParameterValue]]:
-        return [(name, found) for name, found in self.parameters.items() if name not in PER_FILE_PARAMETERS]
+        return {name: found.source for name, found in of_run(self.parameters).items()}
 
 
 def read_checkpoint(path: Path, root: Path | None = None, required_width: int | None = None) -> Checkpoint:
@@ -155,25 +151,13 @@ def read_checkpoint(path: Path, root: Path | None = None, required_width: int | 
             trainer = detect_trainer(file.metadata, uses_diffusers_keys=adapter.keys == "diffusers")
             record = read_header_record(file.metadata, trainer)
         except TooDeepError as error:
-            raise CheckpointError(
-                path,
-                f"has metadata that cannot be used ({error})",
-                "Remove them, or save the training again.",
-            ) from error
+            raise _unusable_metadata(path, error) from error
         signature = file.signature()
     if required_width is not None:
         check_base_model(path, adapter.cross_attention_width, required_width)
 
     file_name = read_file_name(path)
-    started_at = record.values.get("training_started_at")
-    session_id = record.values.get("session_id")
-    output_name = record.values.get("output_name")
-    run = identify_run(
-        file_name,
-        session_id=str(session_id) if session_id is not None else None,
-        started_at=started_at if isinstance(started_at, float) else None,
-        output_name=printable(output_name, MAX_NAME) if isinstance(output_name, str) else None,
-    )
+    run = _identify(record, file_name)
     sidecars = _sidecars(file, record, run, file_name)
     parameters, missing = gather_parameters(record, adapter, sidecars, file_name)
     epoch, step, planned = (_count(parameters, name) for name in ("epoch", "steps", "max_train_epochs"))
@@ -191,11 +175,61 @@ def read_checkpoint(path: Path, root: Path | None = None, required_width: int | 
         base_architecture=_base_architecture(adapter, record),
         parameters=parameters,
         missing=missing,
-        config_paths=tuple(sidecar.path for sidecar in sidecars.configs)
-        + ((sidecars.dataset_config,) if sidecars.dataset_config else ()),
+        config_paths=sidecars.paths,
         notes=sidecars.notes,
         signature=signature,
         partition_key=partition_key(run, file_name, epoch, step),
+    )
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """What is known of a training from a file of it, whether or not the file can be evaluated.
+
+    `parameters` and `missing` are as of a `Checkpoint`, `config_paths` the run's configuration files.
+    """
+
+    run: RunIdentity
+    parameters: dict[str, ParameterValue]
+    missing: dict[str, str]
+    config_paths: tuple[Path, ...]
+
+
+def read_training_record(path: Path, root: Path | None = None) -> TrainingRecord:
+    """Read how a file was trained that `read_checkpoint` refuses, such as a LoKr: its header, but no tensor.
+
+    Raises
+    ------
+    CheckpointError
+        If the header cannot be read either.
+    """
+    with open_safetensors(path, root) as file:
+        try:
+            record = read_header_record(file.metadata, detect_trainer(file.metadata, uses_diffusers_keys=False))
+        except TooDeepError as error:
+            raise _unusable_metadata(path, error) from error
+    file_name = read_file_name(path)
+    run = _identify(record, file_name)
+    sidecars = _sidecars(file, record, run, file_name)
+    parameters, missing = gather_parameters(record, None, sidecars, file_name)
+    return TrainingRecord(run, parameters, missing, sidecars.paths)
+
+
+def _unusable_metadata(path: Path, error: TooDeepError) -> CheckpointError:
+    return CheckpointError(
+        path, f"has metadata that cannot be used ({error})", "Remove them, or save the training again."
+    )
+
+
+def _identify(record: HeaderRecord, file_name: FileName) -> RunIdentity:
+    started_at = record.values.get("training_started_at")
+    session_id = record.values.get("session_id")
+    output_name = record.values.get("output_name")
+    return identify_run(
+        file_name,
+        session_id=str(session_id) if session_id is not None else None,
+        started_at=started_at if isinstance(started_at, float) else None,
+        output_name=printable(output_name, MAX_NAME) if isinstance(output_name, str) else None,
     )
 
 
@@ -224,11 +258,3 @@ def _base_architecture(adapter: AdapterSummary, record: HeaderRecord) -> str:
 def _count(parameters: dict[str, ParameterValue], name: str) -> int | None:
     value = parameters[name].value if name in parameters else None
     return value if isinstance(value, int) and 0 <= value < _MAX_COUNT else None
-
-
-def _plain(value: JSONValue) -> JSONValue:
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        return int(value)
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return value

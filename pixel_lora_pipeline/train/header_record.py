@@ -6,6 +6,7 @@ of its training data in one JSON text instead, `ss_datasets`, where they may dif
 
 import re
 from dataclasses import dataclass
+from typing import Final
 
 from pixel_lora_pipeline.train.bounded_json import JSONValue, TooDeepError, parse_json
 from pixel_lora_pipeline.train.dataset_options import TrainingData, one_if_equal, read_header_datasets
@@ -48,6 +49,10 @@ class HeaderRecord:
     has_dataset_config: bool
     has_run_metadata: bool
     extra: dict[str, JSONValue]
+
+
+NO_HEADER: Final = HeaderRecord("unknown", {}, {}, None, has_dataset_config=False, has_run_metadata=False, extra={})
+"""In place of the header of a run of which there is no checkpoint that can be read."""
 
 
 def read_header_record(metadata: dict[str, str], trainer: Trainer) -> HeaderRecord:

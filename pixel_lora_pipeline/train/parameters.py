@@ -5,45 +5,27 @@ A parameter can be known from several places, and not all of them are right: see
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
+from typing import Final
 
 from pixel_lora_pipeline.train.bounded_json import JSONValue
-from pixel_lora_pipeline.train.dataset_options import SUBSET_OPTIONS, is_data_option, one_if_equal
+from pixel_lora_pipeline.train.dataset_options import is_data_option, one_if_equal
+from pixel_lora_pipeline.train.derived_parameters import derive_parameters
 from pixel_lora_pipeline.train.errors import printable
-from pixel_lora_pipeline.train.header_record import HeaderRecord
+from pixel_lora_pipeline.train.header_record import NO_HEADER, HeaderRecord
 from pixel_lora_pipeline.train.parameter_table import Parameter, default_value, parameter_table
+from pixel_lora_pipeline.train.parameter_value import ParameterValue, Source
 from pixel_lora_pipeline.train.run_identity import FileName
 from pixel_lora_pipeline.train.sidecars import Sidecars
 from pixel_lora_pipeline.train.tensors import AdapterSummary
 
-Source = Literal["header", "sidecar", "dataset_toml", "tensors", "file_name"]
-
 # Flat keys that trainings with a dataset_config do not have, and that ss_datasets has no counterpart of.
 _FOLDER_LAYOUT_ONLY = ("total_batch_size", "reg_dataset_dirs", "bucket_no_upscale")
+NOTHING_FOUND: Final = "neither a checkpoint nor a configuration of the run was found"
 _PRECISIONS = {"F16": "fp16", "BF16": "bf16", "F32": "float"}
 
 
-@dataclass(frozen=True)
-class ParameterValue:
-    """A parameter's value and where it is from.
-
-    Attributes
-    ----------
-    value
-        As JSON knows it: None if it is known to be unset; a list, in the order of the subsets, where the
-        subsets of the training data differ.
-    source
-        "header", "sidecar" (the run's configuration), "dataset_toml", "tensors" or "file_name". A value that
-        was calculated names the source of what it was calculated from.
-    """
-
-    value: JSONValue
-    source: Source
-
-
 def gather_parameters(
-    record: HeaderRecord, adapter: AdapterSummary, sidecars: Sidecars, file_name: FileName
+    record: HeaderRecord, adapter: AdapterSummary | None, sidecars: Sidecars, file_name: FileName | None
 ) -> tuple[dict[str, ParameterValue], dict[str, str]]:
     """Every known parameter with its source, and the reason for every other.
 
@@ -57,19 +39,29 @@ def gather_parameters(
 
     After the header come the dataset_config, the run's configuration, the tensors and the file name.
 
+    Parameters
+    ----------
+    record
+        `NO_HEADER` for a run of which only configurations are left.
+    adapter
+        None where the tensors could not be read.
+    sidecars
+        The run's configurations.
+    file_name
+        None without a checkpoint.
+
     Returns
     -------
     parameters
         Name → value and source. Besides the table's names: measured ranks and alphas, values calculated from
-        others (`alpha_per_rank`, `lr_times_alpha_per_rank`, `images_times_repeats`, `effective_batch_size`),
-        for options in which subsets differ their range and their mean over the pictures
-        (`keep_tokens_min`, `_max`, `_weighted`), and what else the header has (`sd_model_hash`).
+        others (see `DERIVED_PARAMETERS`), for options in which subsets differ their range and their mean over the
+        pictures (`keep_tokens_min`, `_max`, `_weighted`), and what else the header has (`sd_model_hash`).
     missing
         Every other name of the table → why it is not known.
     """
     table = parameter_table()
-    measured = _measured(adapter)
-    from_name = _from_file_name(file_name)
+    measured = {} if adapter is None else _measured(adapter)
+    from_name = {} if file_name is None else _from_file_name(file_name)
     tensors_win = _measured_only(measured, record)
     from_dataset = _from_dataset_config(record, sidecars)
     doubtful = _doubtful(record) if sidecars.training_data is None else {}
@@ -96,14 +88,15 @@ def gather_parameters(
             missing[name] = doubtful.get(name) or _why_missing(parameter, record, sidecars)
 
     # A run's last file has no number in its name, but the run's plan says which epoch it ends with.
-    if "epoch" in missing and not file_name.is_numbered and "max_train_epochs" in parameters:
+    is_last = file_name is not None and not file_name.is_numbered
+    if "epoch" in missing and is_last and "max_train_epochs" in parameters:
         parameters["epoch"] = parameters["max_train_epochs"]
         del missing["epoch"]
     for name, value in measured.items():
         parameters.setdefault(name, ParameterValue(value, "tensors"))
     for name, value in record.extra.items():
         parameters.setdefault(name, ParameterValue(value, "header"))
-    parameters |= _spreads(parameters) | _calculated(parameters, adapter)
+    parameters |= derive_parameters(parameters, adapter)
     return parameters, missing
 
 
@@ -133,7 +126,7 @@ def _measured(adapter: AdapterSummary) -> dict[str, JSONValue]:
 
 def _measured_only(measured: dict[str, JSONValue], record: HeaderRecord) -> set[str]:
     """Names for which the tensors' word counts more than the header's."""
-    names = {"network_train_unet_only", "network_train_text_encoder_only", "save_precision"}
+    names = {"network_train_unet_only", "network_train_text_encoder_only", "save_precision"} & measured.keys()
     for name in ("network_dim", "network_alpha", "conv_dim", "conv_alpha"):
         fact, claim = measured.get(name), record.values.get(name)
         if isinstance(fact, int | float) and not _is_about(claim, fact):
@@ -193,6 +186,11 @@ def _why_missing(parameter: Parameter, record: HeaderRecord, sidecars: Sidecars)
     name = parameter.name
     if name in record.unreadable:
         return record.unreadable[name]
+    if record is NO_HEADER:
+        if not sidecars.configs:
+            return NOTHING_FOUND
+        config = printable(sidecars.configs[0].path.name)
+        return f"no checkpoint of the run was found whose header could tell it, and {config} does not"
     if record.trainer != "kohya":
         return f"this header does not have it (written by: {record.trainer})"
     if parameter.recorded == "no":
@@ -214,70 +212,3 @@ def _why_missing(parameter: Parameter, record: HeaderRecord, sidecars: Sidecars)
     if parameter.section == "network_args(lycoris)":
         return "an argument of lycoris.kohya, which was not used"
     return "the trainer's version does not record it"
-
-
-def _spreads(parameters: dict[str, ParameterValue]) -> dict[str, ParameterValue]:
-    """Range, and mean over the pictures shown in an epoch, of the options in which subsets differ."""
-    spreads: dict[str, ParameterValue] = {}
-    for name, found in parameters.items():
-        values = found.value if name in SUBSET_OPTIONS else None
-        if not isinstance(values, list) or not values:
-            continue
-        numbers = [float(value) for value in values if isinstance(value, int | float)]
-        if len(numbers) != len(values):
-            continue
-        spreads[f"{name}_min"] = ParameterValue(min(numbers), found.source)
-        spreads[f"{name}_max"] = ParameterValue(max(numbers), found.source)
-        shown = _pictures_shown(parameters, len(numbers))
-        if shown is not None and sum(shown) > 0:
-            mean = sum(number * count for number, count in zip(numbers, shown, strict=True)) / sum(shown)
-            spreads[f"{name}_weighted"] = ParameterValue(mean, found.source)
-    return spreads
-
-
-def _pictures_shown(parameters: dict[str, ParameterValue], subsets: int) -> list[float] | None:
-    """Pictures × repeats of each subset, None if the header does not tell."""
-    columns: list[list[float]] = []
-    for name in ("img_count", "num_repeats"):
-        value = parameters[name].value if name in parameters else None
-        column = value if isinstance(value, list) else [value] * subsets
-        numbers = [float(number) for number in column if isinstance(number, int | float)]
-        if len(numbers) != subsets:
-            return None
-        columns.append(numbers)
-    return [count * repeats for count, repeats in zip(*columns, strict=True)]
-
-
-def _calculated(parameters: dict[str, ParameterValue], adapter: AdapterSummary) -> dict[str, ParameterValue]:
-    """What tells more of a training than the parameters that it is calculated from."""
-    calculated: dict[str, ParameterValue] = {}
-    for name, scale in (
-        ("alpha_per_rank", adapter.linear_scale),
-        ("conv_alpha_per_rank", adapter.conv_scale),
-    ):
-        if scale is not None:
-            calculated[name] = ParameterValue(scale, "tensors")
-
-    part = "unet_lr" if adapter.unet_modules else "text_encoder_lr"
-    rate = _first_number(parameters, part, "learning_rate")
-    if rate is not None and adapter.linear_scale is not None:
-        calculated["lr_times_alpha_per_rank"] = ParameterValue(rate[0] * adapter.linear_scale, rate[1])
-
-    if (total := _first_number(parameters, "num_train_images")) is not None:
-        calculated["images_times_repeats"] = ParameterValue(total[0], total[1])
-
-    # The recorded total counts devices; without it, one is assumed.
-    if (total := _first_number(parameters, "total_batch_size")) is not None:
-        calculated["effective_batch_size"] = ParameterValue(total[0], total[1])
-    elif (batch := _first_number(parameters, "train_batch_size")) is not None:
-        accumulation = _first_number(parameters, "gradient_accumulation_steps") or (1, batch[1])
-        calculated["effective_batch_size"] = ParameterValue(batch[0] * accumulation[0], batch[1])
-    return calculated
-
-
-def _first_number(parameters: dict[str, ParameterValue], *names: str) -> tuple[float, Source] | None:
-    for name in names:
-        found = parameters.get(name)
-        if found is not None and isinstance(found.value, int | float) and not isinstance(found.value, bool):
-            return found.value, found.source
-    return None

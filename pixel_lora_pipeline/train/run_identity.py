@@ -114,7 +114,8 @@ def identify_run(
     without metadata, or another trainer's), training again under the same name into the same folder is taken
     for the same run.
     """
-    name = printable(output_name or file_name.base, MAX_NAME).strip() or "run"
+    # Dagster refuses three dots in the key of a partition.
+    name = printable(output_name or file_name.base, MAX_NAME).replace("...", "…").strip() or "run"
     if session_id is not None:
         identity = ("session", session_id, repr(started_at), output_name or "")
     else:

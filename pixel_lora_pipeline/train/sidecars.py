@@ -8,7 +8,7 @@ import json
 import os
 import stat
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,6 +81,11 @@ class Sidecars:
     training_data: TrainingData | None
     notes: tuple[str, ...]
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Every file that was used."""
+        return tuple(sidecar.path for sidecar in self.configs) + ((self.dataset_config,) if self.dataset_config else ())
+
 
 @dataclass(frozen=True)
 class _Candidate:
@@ -125,10 +130,7 @@ def find_sidecars(
         for read in (_toml_config, _gui_config)
         if (sidecar := _best(candidates, read, output_name, started_at, recorded)) is not None
     ]
-    values: dict[str, JSONValue] = {}
-    for sidecar in reversed(configs):  # the TOML has the trainer's own names, the JSON those of an interface
-        values |= _typed(sidecar, notes)
-
+    values = _merged(configs, notes)
     named = values.get("dataset_config")
     dataset_config, training_data = None, None
     if wants_dataset_config:
@@ -136,6 +138,48 @@ def find_sidecars(
             checkpoint.parent, named if isinstance(named, str) else None, candidates, used_data, notes
         )
     return Sidecars(tuple(configs), values, dataset_config, training_data, tuple(notes))
+
+
+def read_configurations(folder: Path, used: Collection[Path] = ()) -> dict[str, Sidecars]:
+    """The runs that configurations in a folder tell of, by output name; by the folder's where they name none.
+
+    For runs whose checkpoints are gone. Of several configurations of a kind for one run the newest counts.
+
+    Parameters
+    ----------
+    folder
+        Its subfolders are not looked into.
+    used
+        Files to pass over: those that belong to checkpoints.
+    """
+    notes: list[str] = []
+    candidates = list(_candidates(folder, "", notes))
+    newest: dict[str, dict[Callable[[_Candidate], Sidecar | None], Sidecar]] = {}
+    for candidate in sorted(candidates, key=lambda candidate: (candidate.mtime, candidate.path.name)):
+        if candidate.path in used:
+            continue
+        for read in (_toml_config, _gui_config):
+            if (sidecar := read(candidate)) is not None:
+                name = printable(str(sidecar.values.get("output_name") or folder.name))
+                newest.setdefault(name, {})[read] = sidecar
+    runs: dict[str, Sidecars] = {}
+    for name, by_kind in newest.items():
+        configs = [by_kind[read] for read in (_toml_config, _gui_config) if read in by_kind]
+        own_notes = list(notes)
+        values = _merged(configs, own_notes)
+        named = values.get("dataset_config")
+        dataset_config, training_data = _dataset_config(
+            folder, named if isinstance(named, str) else None, candidates, None, own_notes
+        )
+        runs[name] = Sidecars(tuple(configs), values, dataset_config, training_data, tuple(own_notes))
+    return runs
+
+
+def _merged(configs: list[Sidecar], notes: list[str]) -> dict[str, JSONValue]:
+    values: dict[str, JSONValue] = {}
+    for sidecar in reversed(configs):  # the TOML has the trainer's own names, the JSON those of an interface
+        values |= _typed(sidecar, notes)
+    return values
 
 
 def _candidates(folder: Path, output_name: str, notes: list[str]) -> Iterator[_Candidate]:

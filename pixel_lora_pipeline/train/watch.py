@@ -51,13 +51,18 @@ def find_checkpoints(folders: Iterable[Path]) -> list[FileSighting]:
             with os.scandir(pending.pop()) as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
-                        if not _SKIPPED_FOLDER.fullmatch(entry.name):
+                        if not is_skipped(entry.name):
                             pending.append(entry.path)
                     elif entry.name.lower().endswith(_SUFFIX) and (sighting := _sight(entry)) is not None:
                         sightings[entry.path] = sighting
         except OSError:
             continue
     return [sightings[path] for path in sorted(sightings)]
+
+
+def is_skipped(folder_name: str) -> bool:
+    """Whether a folder holds states or backups, and no checkpoints to evaluate."""
+    return _SKIPPED_FOLDER.fullmatch(folder_name) is not None
 
 
 def _sight(entry: os.DirEntry[str]) -> FileSighting | None:

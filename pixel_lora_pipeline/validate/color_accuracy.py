@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from pixel_lora_pipeline.validate.accessories import Sighting, find_accessory
 from pixel_lora_pipeline.validate.background import Background, find_background
-from pixel_lora_pipeline.validate.colorspace import delta_e, delta_e_hex, rgb_of_hex
+from pixel_lora_pipeline.validate.colorspace import delta_e, delta_e_hex, is_shade_of, oklab_of_rgb, rgb_of_hex
 from pixel_lora_pipeline.validate.expectation import Expectation
-from pixel_lora_pipeline.validate.figure import Box, bounding_box
-from pixel_lora_pipeline.validate.hair import Hair, find_hair, find_skin
+from pixel_lora_pipeline.validate.face import Face, find_face
+from pixel_lora_pipeline.validate.figure import Box, head_and_shoulders
+from pixel_lora_pipeline.validate.hair import Hair, find_hair
 from pixel_lora_pipeline.validate.palette import Palette
 
 # Up to this ΔE00 a colour is the one that was asked for: the tolerance at which the finding of backgrounds was
@@ -39,6 +40,8 @@ _SOLID: Final = 0.5
 # Hair asked for in a colour closer than this (ΔE00) to the background's cannot be told from it where it is not
 # found; an accessory in a colour this close to the hair's does not rule the colour out for hair.
 _INDISTINCT: Final = 8.0
+# A cell that matches less than this is marked as being of another colour.
+_RIGHT: Final = 0.5
 # Where the mouth is, in shares of the figure's height and width.
 _MOUTH_ROWS: Final = (0.35, 0.75)
 _MOUTH_REACH: Final = 0.18
@@ -56,7 +59,9 @@ _BANDS: Final = ((90.0, 100.0, 9.0), (70.0, 90.0, 7.0), (50.0, 70.0, 5.0), (30.0
 class ColorAccuracy:
     """Colour scores of one image, 0-100 each, with what they rest on.
 
-    A score is None where the prompt does not name the thing, or where it cannot be told.
+    A score is None where the prompt does not name the thing, or where it cannot be told. `regions` are the cells,
+    bool[rows, columns], of background, hair, skin, each accessory that could be told, and `off_color`: those of the
+    former that are clearly of another colour than the prompt gives them.
     """
 
     background_accuracy: float | None
@@ -68,9 +73,11 @@ class ColorAccuracy:
     color_purity_score: float | None
     background: Background
     box: Box | None
+    face: Face | None
     skin: int | None
     hair: Hair | None
     sightings: dict[str, Sighting]
+    regions: dict[str, NDArray[np.bool_]]
 
     @property
     def overall(self) -> float | None:
@@ -97,14 +104,15 @@ def measure_colors(cells: NDArray[np.float64], palette: Palette, expectation: Ex
     """
     background = find_background(cells, palette)
     share = float(background.figure.mean())
-    box = bounding_box(background.figure) if _SMALLEST_FIGURE <= share <= _LARGEST_FIGURE else None
-    skin, hair, sightings = None, None, {}
+    box = head_and_shoulders(background.figure) if _SMALLEST_FIGURE <= share <= _LARGEST_FIGURE else None
+    face, skin, hair, sightings = None, None, None, {}
     if box is not None:
-        skin = find_skin(palette, background, box, expectation.skin)
-        hair = find_hair(palette, background, box, skin, _worn_on_head(expectation))
-        others = [color for color in (expectation.hair, expectation.background) if color is not None]
+        face = find_face(palette, background, box, expectation.skin)
+        skin = None if face is None else face.skin
+        hair = find_hair(palette, background, box, face, _worn_on_head(expectation))
+        others = [*_hair_colors(expectation), *filter(None, [expectation.background])]
         sightings = {
-            name: find_accessory(name, color, palette, background, box, others)
+            name: find_accessory(name, color, palette, background, box, face, others)
             for name, color in expectation.accessories.items()
         }
     presences = [sighting.presence for sighting in sightings.values() if sighting.presence is not None]
@@ -118,9 +126,11 @@ def measure_colors(cells: NDArray[np.float64], palette: Palette, expectation: Ex
         color_purity_score=_purity(palette, background, skin, hair),
         background=background,
         box=box,
+        face=face,
         skin=skin,
         hair=hair,
         sightings=sightings,
+        regions=_regions(palette, background, skin, hair, sightings, expectation),
     )
 
 
@@ -147,11 +157,42 @@ def color_accuracy_score(overall: float | None) -> float | None:
     raise ValueError(f"an accuracy of {overall} has no score: expected 0 to 100")
 
 
+def _regions(
+    palette: Palette,
+    background: Background,
+    skin: int | None,
+    hair: Hair | None,
+    sightings: dict[str, Sighting],
+    expectation: Expectation,
+) -> dict[str, NDArray[np.bool_]]:
+    """The cells of each thing that was found, and of all that clearly have another colour than they should."""
+    nothing = np.zeros(palette.labels.shape, dtype=bool)
+    regions = {
+        "background": background.cells & (palette.labels >= 0),
+        "hair": nothing if hair is None else hair.cells,
+        "skin": nothing if skin is None else background.figure & (palette.labels == skin),
+    }
+    off = nothing.copy()
+    for name, cells in regions.items():
+        wanted = _hair_colors(expectation) if name == "hair" else filter(None, [getattr(expectation, name)])
+        is_right = [_is_right(palette, color, shades=name != "background") for color in wanted]
+        if is_right and cells.any():
+            off |= cells & ~np.any(is_right, axis=0)[palette.labels]
+    accessories = {name: seen.cells for name, seen in sightings.items() if seen.cells is not None}
+    return {**regions, **accessories, "off_color": off}
+
+
+def _is_right(palette: Palette, expected: str, *, shades: bool) -> NDArray[np.bool_]:
+    """Which palette colours pass for the expected one, with its shadows and highlights if `shades`, bool[k]."""
+    is_right = match_of(delta_e(palette.rgb, rgb_of_hex(expected))) >= _RIGHT
+    return is_right | is_shade_of(palette.colors, oklab_of_rgb(rgb_of_hex(expected))) if shades else is_right
+
+
 def _worn_on_head(expectation: Expectation) -> list[str]:
     """Colours of things in the hair's place, unless the hair itself is to have that colour."""
     colors = [color for name, color in expectation.accessories.items() if color and name != "necklace"]
-    hair = expectation.hair
-    return [color for color in colors if hair is None or delta_e_hex(color, hair) >= _INDISTINCT]
+    hair = _hair_colors(expectation)
+    return [color for color in colors if all(delta_e_hex(color, wanted) >= _INDISTINCT for wanted in hair)]
 
 
 def _match(palette: Palette, colors: Sequence[int], expected: str | None) -> float | None:
@@ -172,16 +213,29 @@ def _background_accuracy(palette: Palette, background: Background, expected: str
 
 
 def _hair_accuracy(palette: Palette, box: Box | None, hair: Hair | None, expectation: Expectation) -> float | None:
-    """Match of each tone's own colour, weighted by the tone's share; 0 for a head without hair."""
-    expected, behind = expectation.hair, expectation.background
-    if expected is None or box is None:
+    """Match of each tone's own colour, weighted by the tone's share; 0 for a head without hair.
+
+    Of hair that is to have two colours each tone may match either, and each colour must be there: the lower of the
+    two counts.
+    """
+    wanted = _hair_colors(expectation)
+    if not wanted or box is None:
         return None
     if hair is None:
         return 0.0
-    matches = [_match(palette, tone.colors[:1], expected) or 0.0 for tone in hair.tones]
-    if max(matches) < 100.0 and behind is not None and delta_e_hex(behind, expected) < _INDISTINCT:
+    tones = palette.rgb[[tone.colors[0] for tone in hair.tones]]
+    matches = match_of(delta_e(tones[:, None], np.array([rgb_of_hex(color) for color in wanted])[None]))
+    behind = expectation.background
+    if matches.max() < 1.0 and behind is not None and min(delta_e_hex(behind, color) for color in wanted) < _INDISTINCT:
         return None
-    return float(sum(tone.share * match for tone, match in zip(hair.tones, matches, strict=True)))
+    shares = np.array([tone.share for tone in hair.tones])
+    return 100.0 * float(
+        min(shares @ matches.max(axis=1), matches.max(axis=0).mean()) if len(wanted) > 1 else shares @ matches[:, 0]
+    )
+
+
+def _hair_colors(expectation: Expectation) -> list[str]:
+    return [color for color in (expectation.hair, expectation.second_hair) if color is not None]
 
 
 def _lips_accuracy(palette: Palette, background: Background, box: Box, expected: str | None) -> float | None:

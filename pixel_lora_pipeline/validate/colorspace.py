@@ -110,3 +110,37 @@ def is_shade_of(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDAr
     along = np.clip(np.sum(light_ab * dark_ab, axis=-1) / length, _HIGHLIGHT_CHROMA, 1.0)
     drift = np.linalg.norm(light_ab - along[..., None] * dark_ab, axis=-1)
     return np.asarray((drift <= _SHADE_DRIFT) & (dark_l >= _DARKEST_SHADE * light_l))
+
+
+# Painters let shadows turn towards violet and highlights towards yellow, by up to this much of hue from one end of
+# a ramp to the other (degrees), while chroma stays within this factor. Hues in OKLab, degrees.
+_VIOLET: Final = 290.0
+_MOST_TURN: Final = 40.0
+_SAME_HUE: Final = 8.0
+_CHROMA_FACTOR: Final = 2.0
+_NO_CHROMA: Final = 0.035
+# The darkest end of a ramp, relative to the lightest (OKLab lightness): a quarter less in every channel, twice.
+_END_OF_RAMP: Final = 0.6
+
+
+def is_on_ramp_of(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether two OKLab colours can be steps of one painted ramp, with its hue shift (float64[..., 3], broadcast).
+
+    Weaker than `is_shade_of`: red is on a ramp of orange. Where that matters, ask the shape of the area, too.
+    """
+    first, second = np.broadcast_arrays(first, second)
+    is_first_dark = first[..., :1] <= second[..., :1]
+    dark, light = np.where(is_first_dark, first, second), np.where(is_first_dark, second, first)
+    chroma_dark, chroma_light = np.hypot(dark[..., 1], dark[..., 2]), np.hypot(light[..., 1], light[..., 2])
+    hue_dark = np.degrees(np.arctan2(dark[..., 2], dark[..., 1]))
+    hue_light = np.degrees(np.arctan2(light[..., 2], light[..., 1]))
+    turn = np.abs(_angle(hue_dark - hue_light))
+    is_turning_right = np.abs(_angle(hue_dark - _VIOLET)) <= np.abs(_angle(hue_light - _VIOLET)) + _SAME_HUE
+    both_grey = np.maximum(chroma_dark, chroma_light) < _NO_CHROMA
+    factor = np.maximum(chroma_dark, chroma_light) / np.maximum(np.minimum(chroma_dark, chroma_light), 1e-6)
+    same_color = (turn <= _MOST_TURN) & is_turning_right & (factor <= _CHROMA_FACTOR)
+    return np.asarray((both_grey | same_color) & (dark[..., 0] >= _END_OF_RAMP * light[..., 0]))
+
+
+def _angle(degrees: NDArray[np.float64]) -> NDArray[np.float64]:
+    return (degrees + 180.0) % 360.0 - 180.0

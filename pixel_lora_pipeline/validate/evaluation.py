@@ -1,38 +1,60 @@
 """From the images of a checkpoint to what is known of it: measurements, rollup and contact sheet."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pixel_lora_pipeline.validate.contact_sheet import Labelled, contact_sheet
-from pixel_lora_pipeline.validate.expectation import parse_expectation
+from pixel_lora_pipeline.validate.expectation import Expectation, parse_expectation
 from pixel_lora_pipeline.validate.generate import Generator
-from pixel_lora_pipeline.validate.measurement import ImageMeasurement, decode_png, measure_image
+from pixel_lora_pipeline.validate.measurement import METRICS_VERSION, ImageMeasurement, decode_png, measure_image
 from pixel_lora_pipeline.validate.rollup import rollup
+from pixel_lora_pipeline.validate.semantic import NOT_CONFIGURED, SemanticScorer, semantic_rollup
 from pixel_lora_pipeline.validate.suite import BaseKind, Suite
 
 
 @dataclass(frozen=True)
 class MeasuredImage:
-    """An image file with what was measured on it."""
+    """An image file with what was measured on it; `semantic` as from `SemanticScorer.measure`."""
 
     prompt_id: str
     png: bytes
     measurement: ImageMeasurement
+    semantic: Mapping[str, Any] = field(default_factory=lambda: NOT_CONFIGURED)
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The rollup of a checkpoint's images in the shape of `epoch_results.quantitative_metrics`, and their sheet."""
+    """What is known of a checkpoint by its images.
+
+    Attributes
+    ----------
+    metrics
+        The rollup in the shape of `epoch_results.quantitative_metrics`.
+    contact_sheet
+        PNG of all images.
+    worst
+        The image with the lowest overall score; None where none could be told.
+    """
 
     metrics: dict[str, Any]
     contact_sheet: bytes
+    worst: MeasuredImage | None
 
 
-def measure_png(png: bytes, prompt: str) -> ImageMeasurement:
-    """Measure an image file against what its prompt names."""
-    return measure_image(decode_png(png), parse_expectation(prompt))
+def measure_png(png: bytes, expected: str | Expectation) -> ImageMeasurement:
+    """Measure an image file against an expectation, or what a prompt names."""
+    expectation = parse_expectation(expected) if isinstance(expected, str) else expected
+    return measure_image(decode_png(png), expectation)
+
+
+def is_measured(metrics: Mapping[str, Any] | None, expectation: Expectation) -> bool:
+    """Whether stored measurements are of the current version of the metrics, and against this expectation."""
+    if metrics is None or metrics["metrics_version"] != METRICS_VERSION:
+        return False
+    expected: Mapping[str, Any] = metrics["evidence"]["expected"]
+    return expected == expectation.to_dict()
 
 
 def evaluate_images(images: Sequence[MeasuredImage]) -> Evaluation:
@@ -43,9 +65,13 @@ def evaluate_images(images: Sequence[MeasuredImage]) -> Evaluation:
     ValueError
         If there is no image, or they were measured by different versions of the metrics.
     """
-    metrics = rollup([image.measurement for image in images], [image.prompt_id for image in images])
+    prompt_ids = [image.prompt_id for image in images]
+    metrics = rollup([image.measurement for image in images], prompt_ids)
+    metrics["semantic"] = semantic_rollup(prompt_ids, [image.semantic for image in images])
     sheet = contact_sheet([Labelled(image.png, image.prompt_id, _scores(image.measurement)) for image in images])
-    return Evaluation(metrics, sheet)
+    told = [image for image in images if image.measurement.overall_score is not None]
+    worst = min(told, key=lambda image: image.measurement.overall_score or 0.0, default=None)
+    return Evaluation(metrics, sheet, worst)
 
 
 def evaluate_file(
@@ -54,6 +80,7 @@ def evaluate_file(
     suite: Suite,
     kind: BaseKind,
     on_progress: Callable[[int, int], None] | None = None,
+    scorer: SemanticScorer | None = None,
 ) -> Evaluation:
     """Generate the whole suite with a checkpoint (None: with the base model alone) and evaluate it, storing nothing.
 
@@ -62,10 +89,16 @@ def evaluate_file(
     BaseModelError, LoraError, GenerationMemoryError
         As `Generator.generate`.
     """
+    expected = suite.expectations()
     generated = generator.generate(checkpoint, suite.requests(kind), on_progress=on_progress)
     return evaluate_images(
         [
-            MeasuredImage(image.request.prompt_id, image.png, measure_png(image.png, image.request.prompt))
+            MeasuredImage(
+                image.request.prompt_id,
+                image.png,
+                measure_png(image.png, expected[image.request.prompt_id]),
+                NOT_CONFIGURED if scorer is None else scorer.measure(decode_png(image.png), image.request.prompt),
+            )
             for image in generated
         ]
     )

@@ -2,10 +2,20 @@
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+
+# A neck is looked for in this part of the figure's height, and is narrower than what is above and below it by at
+# least this factor.
+_NECK_PART: Final = (0.12, 0.8)
+_NECK_WAIST: Final = 1.2
+# Head and shoulders: the neck at this part of the height.
+_NECK_HEIGHT: Final = 0.72
+# A figure longer than this, in its widths, is more than a bust, even where hair hides the neck.
+_LONGEST_BUST: Final = 1.6
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,32 @@ def bounding_box(figure: NDArray[np.bool_]) -> Box | None:
     if rows.size == 0:
         return None
     return Box(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
+
+
+def head_and_shoulders(figure: NDArray[np.bool_]) -> Box | None:
+    """The box of what a bust would show of a figure of bool[rows, columns]; None around nothing.
+
+    Where the outline has a neck - the row that is narrowest for the widths above and below it, the highest of
+    equals - the box ends as far below it as shoulders do in a bust. Without one, it is the box of the whole figure,
+    or as high as wide where that is clearly a whole body.
+    """
+    whole = bounding_box(figure)
+    if whole is None:
+        return None
+    rows = figure[whole.top : whole.bottom]
+    widths = whole.width - np.argmax(rows[:, whole.left :], axis=1) - np.argmax(rows[:, : whole.right][:, ::-1], axis=1)
+    widths = np.where(rows.any(axis=1), widths, 0)
+    above, below = np.maximum.accumulate(widths), np.maximum.accumulate(widths[::-1])[::-1]
+    waist = np.minimum(above, below) / np.maximum(widths, 1)
+    first, last = (round(part * whole.height) for part in _NECK_PART)
+    if last > first and waist[first:last].max() >= _NECK_WAIST:
+        height = round((first + int(np.argmax(waist[first:last])) + 1) / _NECK_HEIGHT)
+    elif whole.height > _LONGEST_BUST * whole.width:
+        height = whole.width
+    else:
+        return whole
+    bottom = whole.top + max(1, height)
+    return bounding_box(figure & (np.arange(figure.shape[0]) < bottom)[:, None])
 
 
 def depth_inside(figure: NDArray[np.bool_]) -> NDArray[np.int64]:

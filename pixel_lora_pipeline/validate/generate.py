@@ -17,6 +17,7 @@ from pixel_lora_pipeline.validate.base_model import BaseModel, Device, Precision
 from pixel_lora_pipeline.validate.batches import Batch, ImageRequest, Job, plan_batches, split_batch
 from pixel_lora_pipeline.validate.fingerprint import canonical_json, fingerprint_hash, library_versions
 from pixel_lora_pipeline.validate.image_file import ImageFault, fault_of, levels_of, png_bytes
+from pixel_lora_pipeline.validate.library_noise import harmless_lines_dropped
 from pixel_lora_pipeline.validate.lora import LoraFile, load_lora, read_lora, unload_lora
 
 __all__ = ["GeneratedImage", "GenerationMemoryError", "Generator", "ImageFault", "ImageRequest"]
@@ -297,7 +298,7 @@ class Generator:
         first = requests[0]
         filled = requests + [requests[-1]] * (rows - len(requests))
         try:
-            with _weights_in_float32(self.base.pipeline) if in_float32 else nullcontext():
+            with harmless_lines_dropped(), _weights_in_float32(self.base.pipeline) if in_float32 else nullcontext():
                 images: NDArray[np.float32] = self.base.pipeline(
                     prompt=[request.prompt for request in filled],
                     negative_prompt=[request.negative_prompt for request in filled],

@@ -9,22 +9,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from pixel_lora_pipeline.validate.background import Background
-from pixel_lora_pipeline.validate.colorspace import delta_e, is_shade_of, rgb_of_hex
+from pixel_lora_pipeline.validate.color_weights import solidity, weight_by_color
+from pixel_lora_pipeline.validate.colorspace import delta_e, is_on_ramp_of, is_shade_of, oklab_of_rgb, rgb_of_hex
+from pixel_lora_pipeline.validate.face import Face
 from pixel_lora_pipeline.validate.figure import Box, depth_inside
+from pixel_lora_pipeline.validate.outline import find_outline
 from pixel_lora_pipeline.validate.palette import Palette
 
-# The face: this part of the figure's height, and this far to either side of its middle (share of its width).
-_FACE_TOP: Final = 0.25
-_FACE_BOTTOM: Final = 0.65
-_FACE_REACH: Final = 0.18
-# Skin of any tone is a weak orange in OKLab; other colours (eyes, glasses, hair over the face) must be this
-# much more frequent to be taken for it. Green skin can still win.
-_SKIN_HUE: Final = (15.0, 95.0)
-_SKIN_CHROMA: Final = (0.015, 0.16)
-_NOT_SKIN: Final = 0.4
-# The colour that the prompt gives to the skin is taken for it if it covers this share of the face.
-_NAMED_SKIN_SHARE: Final = 0.1
-_NAMED_SKIN_DISTANCE: Final = 15.0
+# No one tells a colour this close (OKLab) to the skin's from it.
 _SKIN_ITSELF: Final = 0.03
 # Skin counts this much among the candidates for hair: a head that is all skin is bald, or has hair of that
 # very colour, and either way skin is what there is to compare with the hair that was asked for.
@@ -59,6 +51,16 @@ _TONE_SHARE: Final = 0.15
 _TONE_CONTACT: Final = 2
 _TONE_OUTER_SHARE: Final = 0.3
 _TONE_REACH: Final = 8.0
+# Shadows and highlights of skin and of what is worn stay within these factors of its lightness.
+_DEEPEST_SHADOW: Final = 0.68
+_BRIGHTEST_HIGHLIGHT: Final = 1.15
+# Shadow and highlight of a thing lie within a sixteenth of the figure's width of its own colour, for this share of
+# them at least.
+_SHADE_REACH: Final = 1 / 16
+_CLINGING: Final = 0.7
+# They are thinner than it: at most this part of its thickness, where that is enough cells to have parts.
+_THIN_SHADE: Final = 0.6
+_THICK: Final = 3
 # Parts of the hair smaller than this, relative to the largest, are eyes or teeth of the same colour.
 _ISLAND: Final = 0.1
 # Dark, hardly ever two cells wide and all along the silhouette: an outline, not a tone.
@@ -104,31 +106,14 @@ class Hair:
     dominance: float
 
 
-def find_skin(palette: Palette, background: Background, box: Box, named: str | None) -> int | None:
-    """Palette index of the skin: the commonest solid colour of the face, preferably one that skin can have.
-
-    `named` is the hex that the prompt gives to the skin, if any: it decides where hair, glasses and skin
-    share the face, and only if it is there. On labelled portraits the skin was within ΔE00 10 for 99 %.
-    """
-    face = background.figure & box.window(background.figure.shape, (_FACE_TOP, _FACE_BOTTOM), _FACE_REACH)
-    weights = _weight_by_color(palette, _solidity(palette.labels) + _LONE_CELL, face)
-    if not weights.any():
-        return None
-    if named is not None:
-        close = delta_e(palette.rgb, rgb_of_hex(named)) <= _NAMED_SKIN_DISTANCE
-        if weights[close].sum() >= _NAMED_SKIN_SHARE * weights.sum():
-            return int(np.argmax(np.where(close, weights, 0.0)))
-    return int(np.argmax(weights * np.where(_can_be_skin(palette.colors), 1.0, _NOT_SKIN)))
-
-
 def find_hair(
-    palette: Palette, background: Background, box: Box, skin: int | None, elsewhere: Sequence[str]
+    palette: Palette, background: Background, box: Box, face: Face | None, elsewhere: Sequence[str]
 ) -> Hair | None:
     """Find the hair and its tones; None if nothing in the hair's place can be hair.
 
     Parameters
     ----------
-    palette, background, box, skin
+    palette, background, box, face
         What was found before.
     elsewhere
         Hex colours that the prompt gives to other things in the hair's place: hat, crown, glasses.
@@ -139,14 +124,16 @@ def find_hair(
     On labelled portraits, the main colour was within ΔE00 10 for 94 % without a hat (97 % where the hair has
     one tone) and 75 % with one. A bald head gives whatever else stands out at its outline.
     """
+    inner = background.figure & ~find_outline(palette, background.figure)
     portrait = _Portrait(
         palette,
+        inner,
         background,
         box,
-        skin,
-        _like_any(palette, [rgb_of_hex(color) for color in elsewhere]),
-        depth_inside(background.figure),
-        _solidity(palette.labels),
+        face,
+        _like_any(palette, inner, box, elsewhere),
+        depth_inside(inner),
+        solidity(palette.labels),
     )
     zone = _hair_zone(portrait)
     weights = _candidates(portrait, zone)
@@ -154,8 +141,8 @@ def find_hair(
         return None
     main = int(np.argmax(weights))
 
-    cells = zone | (background.figure & box.window(background.figure.shape, (0.0, _TONE_ZONE)))
-    totals = _weight_by_color(palette, portrait.nearness, cells)
+    cells = zone | (inner & box.window(inner.shape, (0.0, _TONE_ZONE)))
+    totals = weight_by_color(palette, portrait.nearness, cells)
     other = portrait.not_hair
     other[main] = False
     first = _family(palette, main, ~other)
@@ -179,19 +166,27 @@ class _Portrait:
 
     Attributes
     ----------
+    inner : bool[rows, columns]
+        The figure without its outline.
     elsewhere : bool[k]
         Colours that the prompt gives to things that are not hair.
     depth, solidity : [rows, columns]
-        As from `depth_inside` and `_solidity`.
+        As from `depth_inside` and `solidity`.
     """
 
     palette: Palette
+    inner: NDArray[np.bool_]
     background: Background
     box: Box
-    skin: int | None
+    face: Face | None
     elsewhere: NDArray[np.bool_]
     depth: NDArray[np.int64]
     solidity: NDArray[np.float64]
+
+    @property
+    def skin(self) -> int | None:
+        """Palette index of the skin's colour."""
+        return None if self.face is None else self.face.skin
 
     @property
     def is_smudged(self) -> bool:
@@ -232,7 +227,7 @@ class _Portrait:
 def _hair_zone(portrait: _Portrait) -> NDArray[np.bool_]:
     """The upper part of the head, and what is above it."""
     height = _height_below_top(portrait)
-    return portrait.background.figure & ((height > -1.0) & (height < 1.0))[:, None]
+    return portrait.inner & ((height > -1.0) & (height < 1.0))[:, None]
 
 
 def _height_below_top(portrait: _Portrait) -> NDArray[np.float64]:
@@ -247,7 +242,7 @@ def _height_below_top(portrait: _Portrait) -> NDArray[np.float64]:
 def _candidates(portrait: _Portrait, zone: NDArray[np.bool_]) -> NDArray[np.float64]:
     """How much speaks for each colour to be the hair's, float64[k]."""
     downwards = np.exp(-np.clip(_height_below_top(portrait), 0.0, 1.0))[:, None]
-    weights = _weight_by_color(portrait.palette, (portrait.solidity + _LONE_CELL) * portrait.nearness * downwards, zone)
+    weights = weight_by_color(portrait.palette, (portrait.solidity + _LONE_CELL) * portrait.nearness * downwards, zone)
     weights[portrait.elsewhere] = 0.0
     weights[portrait.is_skin] *= _SKIN_AS_HAIR
     weights[portrait.is_halo] *= _HALO
@@ -285,8 +280,25 @@ def _second_tone(
     outer = depth <= max(1.0, portrait.box.width / _TONE_REACH)
     silhouette = zone & (depth == 1)
 
+    thickness = int(depth_inside(first_cells).max(initial=0))
+
+    in_face = _around_face(portrait)
+
+    def is_shading_of_skin(color: int) -> bool:
+        skin = portrait.skin
+        return skin is not None and bool(_is_shading_of(palette.colors[color], palette.colors[skin]))
+
+    def clings_to_skin(cells: NDArray[np.bool_]) -> bool:
+        skin = portrait.is_skin[palette.labels]
+        return _clings_to(cells, skin, portrait.box) and bool(in_face[cells].mean() >= _CLINGING)
+
     def is_tone(color: int) -> bool:
         cells = zone & (palette.labels == color)
+        if is_shading_of_skin(color) and clings_to_skin(cells):
+            return False
+        thin = depth_inside(cells).max(initial=0) <= _THIN_SHADE * thickness
+        if thickness >= _THICK and thin and is_on_ramp_of(palette.colors[color], palette.colors[main]):
+            return False
         if (cells & touching).sum() < _TONE_CONTACT or outer[cells].mean() < _TONE_OUTER_SHARE:
             return False
         if portrait.is_smudged and _blends(palette.colors[color], palette.colors[neighbours]):
@@ -300,11 +312,37 @@ def _second_tone(
     return max(tones, key=lambda color: totals[color]) if tones else None
 
 
-def _like_any(palette: Palette, named: list[NDArray[np.uint8]]) -> NDArray[np.bool_]:
-    """Which palette colours are close to one of the named, bool[k]."""
+def _around_face(portrait: _Portrait) -> NDArray[np.bool_]:
+    """Face and neck with the shadows at their edges."""
+    around = np.zeros(portrait.inner.shape, dtype=bool)
+    if portrait.face is not None:
+        face = portrait.face.box
+        margin = max(1, round(_SHADE_REACH * portrait.box.width))
+        around[face.top :, max(0, face.left - margin) : face.right + margin] = True
+    return around
+
+
+def _is_shading_of(color: NDArray[np.float64], base: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether a colour can be the shadow or the highlight of a base colour, float64[..., 3] of OKLab each."""
+    relative = color[..., 0] / np.maximum(base[..., 0], 1e-6)
+    return is_on_ramp_of(color, base) & (relative >= _DEEPEST_SHADOW) & (relative <= _BRIGHTEST_HIGHLIGHT)
+
+
+def _clings_to(cells: NDArray[np.bool_], owner: NDArray[np.bool_], box: Box) -> bool:
+    """Whether cells lie along those of an owner, as its shadow or highlight does."""
+    near = ndimage.maximum_filter(owner, size=2 * max(1, round(_SHADE_REACH * box.width)) + 1)
+    return bool(near[cells].mean() >= _CLINGING) if cells.any() else False
+
+
+def _like_any(palette: Palette, figure: NDArray[np.bool_], box: Box, named: Sequence[str]) -> NDArray[np.bool_]:
+    """Which palette colours are close to one of the named, or are shadows and highlights along it, bool[k]."""
     like = np.zeros(len(palette), dtype=bool)
-    for color in named:
-        like |= delta_e(palette.rgb, color) <= _NAMED_ELSEWHERE
+    for color in map(rgb_of_hex, named):
+        close = delta_e(palette.rgb, color) <= _NAMED_ELSEWHERE
+        like |= close
+        own = figure & close[palette.labels]
+        for shade in np.flatnonzero(~close & _is_shading_of(palette.colors, oklab_of_rgb(color))):
+            like[shade] |= _clings_to(figure & (palette.labels == shade), own, box)
     return like
 
 
@@ -339,31 +377,7 @@ def _members(main: int, family: NDArray[np.bool_], totals: NDArray[np.float64]) 
     return main, *(int(color) for color in np.flatnonzero(family & (totals > 0.0)) if color != main)
 
 
-def _weight_by_color(palette: Palette, weights: NDArray[np.float64], region: NDArray[np.bool_]) -> NDArray[np.float64]:
-    visible = region & (palette.labels >= 0)
-    return np.bincount(palette.labels[visible], weights[visible], len(palette)).astype(np.float64)
-
-
-def _solidity(labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """In how many 2 x 2 blocks of one colour each cell lies, 0-4."""
-    corner = labels[1:, 1:]
-    block = (corner == labels[:-1, 1:]) & (corner == labels[1:, :-1]) & (corner == labels[:-1, :-1])
-    count = np.zeros(labels.shape)
-    for rows in (slice(1, None), slice(None, -1)):
-        for columns in (slice(1, None), slice(None, -1)):
-            count[rows, columns] += block
-    return count
-
-
 def _top_of_head(figure: NDArray[np.bool_], box: Box) -> int:
     """First row of the box in which what is left of the figure is as wide as a head."""
     wide = np.flatnonzero(figure.sum(axis=1) >= _HEAD_WIDTH * box.width)
     return int(wide[0]) if wide.size and wide[0] < box.bottom - 1 else box.top
-
-
-def _can_be_skin(colors: NDArray[np.float64]) -> NDArray[np.bool_]:
-    hue = np.degrees(np.arctan2(colors[:, 2], colors[:, 1]))
-    chroma = np.hypot(colors[:, 1], colors[:, 2])
-    return np.asarray(
-        (hue > _SKIN_HUE[0]) & (hue < _SKIN_HUE[1]) & (chroma > _SKIN_CHROMA[0]) & (chroma < _SKIN_CHROMA[1])
-    )

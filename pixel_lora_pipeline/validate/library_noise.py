@@ -1,8 +1,10 @@
-"""Keeps the log readable while diffusers and transformers load: drops lines known to be harmless."""
+"""Keeps the log readable while diffusers and transformers load and paint: drops lines known to be harmless."""
 
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+
+_TRUNCATED = "was truncated because CLIP"
 
 # Logger → parts of messages that report nothing wrong. Everything else still reaches the log.
 _HARMLESS = {
@@ -14,6 +16,11 @@ _HARMLESS = {
     "diffusers.models.modeling_utils": ("should be kept in float32: []",),
     # Image processors for models that are not used here.
     "transformers.utils.import_utils": ("requires torchvision",),
+    # Suites ask long captions on purpose, what is measured first. The line would come with every batch, and spell out
+    # the padding of all prompts beside a long one.
+    "transformers.tokenization_utils_base": ("Token indices sequence length is longer",),
+    "diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion": (_TRUNCATED,),
+    "diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl": (_TRUNCATED,),
 }
 
 

@@ -1,61 +1,129 @@
 """The prompt suite: what is asked of every epoch, and what each prompt should show."""
 
-import hashlib
-import json
-import re
-import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    Strict,
+    StringConstraints,
+    model_validator,
+)
 
 from pixel_lora_pipeline.validate.batches import ImageRequest
+from pixel_lora_pipeline.validate.caption_words import ACCESSORY_NOUNS
 from pixel_lora_pipeline.validate.depth import DEPTHS, Depth
 from pixel_lora_pipeline.validate.expectation import Expectation, parse_expectation
 from pixel_lora_pipeline.validate.text_width import cross_attention_width
 
-BUILT_IN: Final = Path(__file__).parent / "suites" / "portraits.toml"
-
+BUILT_IN: Final = Path(__file__).parent / "suites"
 BaseKind = Literal["embedded", "sd", "sdxl"]
-BASE_KINDS: Final[tuple[BaseKind, ...]] = get_args(BaseKind)
 
 # Width of the text features of SDXL and of the narrowest Stable Diffusion; the embedded model's are narrower.
 _SDXL_WIDTH: Final = 2048
 _SD_WIDTH: Final = 768
-
-_ID: Final = re.compile(r"[a-z0-9][a-z0-9_]*")
-_MOST_SEEDS: Final = 64
-_LARGEST_SEED: Final = 2**63 - 1
 _VERSION_LENGTH: Final = 12
+_MOST_SEEDS: Final = 64
 
 
 class SuiteError(ValueError):
-    """A suite that cannot be used: says which file, which prompt, and what to do."""
+    """A suite that cannot be used: says which file, which prompts, and what to do."""
 
 
-@dataclass(frozen=True)
-class GenerationSettings:
-    """How images are generated: size in pixels, denoising steps, guidance scale."""
-
-    width: int
-    height: int
-    steps: int
-    guidance: float
+def _known_accessory(name: str) -> str:
+    if name not in ACCESSORY_NOUNS.values():
+        known = ", ".join(dict.fromkeys(ACCESSORY_NOUNS.values()))
+        raise ValueError(f"{name} cannot be recognised in images. Known are {known}")
+    return name
 
 
-@dataclass(frozen=True)
-class Prompt:
+_Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+_Count = Annotated[int, Strict()]
+_Side = Annotated[int, Strict(), Field(ge=16, le=4096, multiple_of=8, description="Give pixels: 64, 512, 1024, ….")]
+_Color = Annotated[str, StringConstraints(pattern=r"^(#[0-9a-fA-F]{6}|any)$", to_lower=True)]
+_Region = Annotated[_Color | None, Field(description='Write "#rrggbb", or "any" for what is not judged.')]
+
+
+class SuiteTable(BaseModel):
+    """A table of a suite file; the descriptions of its fields are the remedies in error messages."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class GenerationSettings(SuiteTable):
+    """How images are generated for one kind of base model: size in pixels, denoising steps, guidance scale."""
+
+    width: _Side
+    height: _Side
+    steps: _Count = Field(ge=1, le=1000, description="Give a whole number of denoising steps.")
+    guidance: Annotated[float, Strict()] = Field(ge=0, le=50, description="Give a number from 0 to 50.")
+
+
+class Expects(SuiteTable):
+    """What a prompt should show where its words do not say it, or say it otherwise; "any" is not judged."""
+
+    background: _Region = None
+    hair: _Region = None
+    skin: _Region = None
+    lips: _Region = None
+    accessories: dict[Annotated[str, AfterValidator(_known_accessory)], _Color] | None = Field(
+        None, description='Write all that must be there, as { crown = "#ffd700", hat = "any" }, or {} for nothing.'
+    )
+
+    def correct(self, parsed: Expectation) -> Expectation:
+        """The expectation that the words give, with what is said here in its place."""
+        said = self.model_dump(exclude_none=True)
+        if "accessories" in said:
+            said["accessories"] = {name: _judged(color) for name, color in said["accessories"].items()}
+        regions = {region: _judged(said[region]) for region in said.keys() - {"accessories"}}
+        return replace(parsed, **{**said, **regions, "unknown": []}) if said else parsed
+
+
+class Prompt(SuiteTable):
     """One prompt of a suite.
 
-    `expectation` is what the prompt's own words name, `depth` the shallowest depth at which it is generated.
+    Attributes
+    ----------
+    category
+        What it tests: prompts of one category are also judged together.
+    depth
+        The shallowest depth at which it is generated.
+    seeds
+        One image each. Only a full look takes more than the first.
+    generation
+        Settings by kind of base model; it is not asked of other kinds.
     """
 
-    id: str
-    prompt: str
-    negative_prompt: str
-    expectation: Expectation
-    seeds: tuple[int, ...]
-    depth: Depth
+    id: _Name = Field(description="Use lower-case letters, digits and underscores.")
+    prompt: Annotated[str, StringConstraints(pattern=r"\S")] = Field(description="Write what the image should show.")
+    category: _Name = Field("general", description="Use lower-case letters, digits and underscores.")
+    depth: Depth = Field(DEPTHS[0], description="It says from which depth on the prompt is generated.")
+    seeds: tuple[Annotated[int, Strict(), Field(ge=0, lt=2**63)], ...] = Field(
+        description="Give whole numbers from 0, here or at the top of the file: seeds = [1, 2]."
+    )
+    negative_prompt: str = Field("", description="Write what the image should not show.")
+    generation: dict[BaseKind, GenerationSettings] = Field(
+        description="Add [generation.KIND] with width, height, steps and guidance, for KIND embedded, sd or sdxl."
+    )
+    expects: Expects = Field(Expects(), description='Write a table: expects = { hair = "#ff69b4" }.')
+
+    @model_validator(mode="after")
+    def _gives_images(self) -> Self:
+        if not self.generation:
+            raise ValueError("generation has no settings. Add a table [generation.KIND], KIND embedded, sd or sdxl")
+        if not 1 <= len(self.seeds) <= _MOST_SEEDS or len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds are {[*self.seeds]}. Give 1 to {_MOST_SEEDS}, each once: it is the same image")
+        return self
+
+    @cached_property
+    def expectation(self) -> Expectation:
+        """What its words name, as `expects` corrects it."""
+        return self.expects.correct(parse_expectation(self.prompt))
 
 
 @dataclass(frozen=True)
@@ -67,51 +135,66 @@ class Suite:
     name
         For people.
     version
-        Hash of all that shapes the images: only epochs evaluated under one version compare.
+        Hash of all that shapes the images and of what they are judged by, not of order, depth or category.
     prompts
-        In the order of the file.
-    generation
-        Settings by kind of base model; a suite need not have all kinds.
+        In the order of the files.
     """
 
     name: str
     version: str
     prompts: tuple[Prompt, ...]
-    generation: Mapping[BaseKind, GenerationSettings]
 
     def at_depth(self, depth: Depth) -> "Suite":
-        """The prompts that are generated at this depth; version and order stay."""
-        shown = DEPTHS[: DEPTHS.index(depth) + 1]
-        return replace(self, prompts=tuple(prompt for prompt in self.prompts if prompt.depth in shown))
+        """What is generated at this depth; version and order stay."""
+        included = DEPTHS[: DEPTHS.index(depth) + 1]
+        most_seeds = None if depth == DEPTHS[-1] else 1
+        prompts = (
+            prompt.model_copy(update={"seeds": prompt.seeds[:most_seeds]})
+            for prompt in self.prompts
+            if prompt.depth in included
+        )
+        return replace(self, prompts=tuple(prompts))
 
     def requests(self, kind: BaseKind) -> list[ImageRequest]:
         """Every image of the suite, prompt by prompt and seed by seed, for a base model of this kind.
 
+        Prompts without settings for it are left out: they are for other base models.
+
         Raises
         ------
         SuiteError
-            If the suite has no settings for it.
+            If none has any.
         """
-        settings = self.generation.get(kind)
-        if settings is None:
-            raise SuiteError(
-                f"Suite {self.name!r} has no settings for base models of kind {kind!r}. "
-                f"Add a table [generation.{kind}] with width, height, steps and guidance to its file."
-            )
-        return [
+        requests = [
             ImageRequest(
                 prompt_id=prompt.id,
                 prompt=prompt.prompt,
                 negative_prompt=prompt.negative_prompt,
                 seed=seed,
-                width=settings.width,
-                height=settings.height,
-                steps=settings.steps,
-                guidance=settings.guidance,
+                **prompt.generation[kind].model_dump(),
             )
             for prompt in self.prompts
+            if kind in prompt.generation
             for seed in prompt.seeds
         ]
+        if not requests:
+            raise SuiteError(
+                f"Suite {self.name!r} has no settings for base models of kind {kind!r}. "
+                f"Add a table [generation.{kind}] with width, height, steps and guidance to its file."
+            )
+        return requests
+
+    def expectations(self) -> dict[str, Expectation]:
+        """What each prompt should show, by its id."""
+        return {prompt.id: prompt.expectation for prompt in self.prompts}
+
+    def categories(self) -> dict[str, str]:
+        """What each prompt tests, by its id."""
+        return {prompt.id: prompt.category for prompt in self.prompts}
+
+    def to_content(self) -> dict[str, Any]:
+        """The suite as its file could say it: `read_suite` makes the same suite of it."""
+        return {"name": self.name, "prompts": [prompt.model_dump(exclude_defaults=True) for prompt in self.prompts]}
 
 
 def base_kind(base_model: str | Path | None) -> BaseKind:
@@ -129,150 +212,5 @@ def base_kind(base_model: str | Path | None) -> BaseKind:
     return "sdxl" if width >= _SDXL_WIDTH else "sd"
 
 
-def load_suite(path: Path | None = None) -> Suite:
-    """Read and check a suite file (TOML); without a path, the built-in suite.
-
-    Raises
-    ------
-    SuiteError
-        Naming the file, the prompt and the remedy.
-    """
-    path = path or BUILT_IN
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SuiteError(
-            f"Suite {path} cannot be read ({error.strerror}). Correct the path, or leave it out for the built-in suite."
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SuiteError(f"Suite {path} is not valid TOML: {error}. Correct it there.") from error
-    reader = _Reader(path)
-    reader.only_keys(content, {"name", "seeds", "negative_prompt", "generation", "prompts"}, "at the top")
-    name = reader.text(content, "name", "at the top", default=path.stem)
-    generation = _read_generation(reader, content.get("generation"))
-    prompts = _read_prompts(reader, content)
-    return Suite(name, _version(prompts, generation), prompts, generation)
-
-
-class _Reader:
-    """Typed access to parsed TOML, with errors that name the file and the place."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def error(self, place: str, fault: str, remedy: str) -> SuiteError:
-        return SuiteError(f"Suite {self.path}, {place}: {fault}. {remedy}")
-
-    def only_keys(self, table: Mapping[str, Any], known: set[str], place: str) -> None:
-        unknown = sorted(table.keys() - known)
-        if unknown:
-            raise self.error(place, f"unknown key {', '.join(unknown)}", f"Known are {', '.join(sorted(known))}.")
-
-    def text(self, table: Mapping[str, Any], key: str, place: str, default: str | None = None) -> str:
-        value = table.get(key, default)
-        if not isinstance(value, str):
-            fault = f"{key} is missing" if value is None else f"{key} is {value!r}, not a text"
-            raise self.error(place, fault, f'Write {key} = "...".')
-        return value
-
-    def whole_number(self, table: Mapping[str, Any], key: str, place: str, low: int, high: int) -> int:
-        value = table.get(key)
-        if type(value) is not int or not low <= value <= high:
-            raise self.error(place, f"{key} is {value!r}", f"Give a whole number from {low} to {high}.")
-        return value
-
-    def number(self, table: Mapping[str, Any], key: str, place: str, low: float, high: float) -> float:
-        value = table.get(key)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            raise self.error(place, f"{key} is {value!r}", f"Give a number from {low:g} to {high:g}.")
-        return float(value)
-
-
-def _read_generation(reader: _Reader, tables: Any) -> dict[BaseKind, GenerationSettings]:
-    known = ", ".join(BASE_KINDS)
-    if not isinstance(tables, dict) or not tables:
-        raise reader.error("generation", "no settings", f"Add a table [generation.KIND] for one or more of {known}.")
-    reader.only_keys(tables, set(BASE_KINDS), "generation")
-    generation: dict[BaseKind, GenerationSettings] = {}
-    for kind in BASE_KINDS:
-        if kind not in tables:
-            continue
-        table, place = tables[kind], f"generation.{kind}"
-        if not isinstance(table, dict):
-            raise reader.error(place, "this is not a table", f"Write [generation.{kind}] above its settings.")
-        reader.only_keys(table, {"width", "height", "steps", "guidance"}, place)
-        width, height = (reader.whole_number(table, key, place, 16, 4096) for key in ("width", "height"))
-        if width % 8 or height % 8:
-            raise reader.error(place, f"size {width} x {height}", "Use multiples of 8, as the models do.")
-        steps = reader.whole_number(table, "steps", place, 1, 1000)
-        generation[kind] = GenerationSettings(width, height, steps, reader.number(table, "guidance", place, 0, 50))
-    return generation
-
-
-def _read_prompts(reader: _Reader, content: Mapping[str, Any]) -> tuple[Prompt, ...]:
-    tables = content.get("prompts")
-    if not isinstance(tables, list) or not tables:
-        raise reader.error("prompts", "there is no prompt", "Add at least one table [[prompts]].")
-    shared = {key: content[key] for key in ("seeds", "negative_prompt") if key in content}
-    prompts = []
-    for number, table in enumerate(tables, start=1):
-        if not isinstance(table, dict):
-            raise reader.error(f"prompt {number}", "this is not a table", "Write [[prompts]] above its settings.")
-        prompts.append(_read_prompt(reader, shared | table, number))
-    ids = [prompt.id for prompt in prompts]
-    twice = sorted({prompt_id for prompt_id in ids if ids.count(prompt_id) > 1})
-    if twice:
-        raise reader.error(f"prompt {twice[0]}", "two prompts have this id", "Rename one of them.")
-    if all(prompt.depth != DEPTHS[0] for prompt in prompts):
-        remedy = f'Mark at least one with depth = "{DEPTHS[0]}".'
-        raise reader.error("prompts", f"none is generated at {DEPTHS[0]} depth", remedy)
-    return tuple(prompts)
-
-
-def _read_prompt(reader: _Reader, table: Mapping[str, Any], number: int) -> Prompt:
-    prompt_id = reader.text(table, "id", f"prompt {number}")
-    place = f"prompt {prompt_id}"
-    if not _ID.fullmatch(prompt_id):
-        raise reader.error(place, "this id cannot be used", "Use lower-case letters, digits and underscores.")
-    reader.only_keys(table, {"id", "prompt", "negative_prompt", "seeds", "depth"}, place)
-    text = reader.text(table, "prompt", place)
-    if not text.strip():
-        raise reader.error(place, "the prompt is empty", "Write what the image should show.")
-    wanted = table.get("depth", DEPTHS[0])
-    depth = next((known for known in DEPTHS if known == wanted), None)
-    if depth is None:
-        raise reader.error(place, f"depth is {wanted!r}", f"Use one of {', '.join(DEPTHS)}.")
-    return Prompt(
-        id=prompt_id,
-        prompt=text,
-        negative_prompt=reader.text(table, "negative_prompt", place, default=""),
-        expectation=parse_expectation(text),
-        seeds=_read_seeds(reader, table.get("seeds"), place),
-        depth=depth,
-    )
-
-
-def _read_seeds(reader: _Reader, seeds: Any, place: str) -> tuple[int, ...]:
-    is_list = isinstance(seeds, list) and 1 <= len(seeds) <= _MOST_SEEDS
-    if not is_list or not all(type(seed) is int and 0 <= seed <= _LARGEST_SEED for seed in seeds):
-        remedy = f"Give 1 to {_MOST_SEEDS} whole numbers, here or at the top of the file: seeds = [1, 2]."
-        raise reader.error(place, f"seeds is {seeds!r}", remedy)
-    if len(set(seeds)) != len(seeds):
-        raise reader.error(place, f"seeds is {seeds!r}", "Give each seed once: the same seed is the same image.")
-    return tuple(seeds)
-
-
-def _version(prompts: tuple[Prompt, ...], generation: Mapping[BaseKind, GenerationSettings]) -> str:
-    """Hash of what shapes the images; the suite's name, the order and depth of prompts do not."""
-    content = {
-        "prompts": [
-            [prompt.id, prompt.prompt, prompt.negative_prompt, prompt.seeds]
-            for prompt in sorted(prompts, key=lambda prompt: prompt.id)
-        ],
-        "generation": {
-            kind: [settings.width, settings.height, settings.steps, settings.guidance]
-            for kind, settings in sorted(generation.items())
-        },
-    }
-    canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:_VERSION_LENGTH]
+def _judged(color: str) -> str | None:
+    return None if color == "any" else color

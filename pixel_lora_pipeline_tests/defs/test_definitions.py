@@ -12,10 +12,13 @@ def test_every_asset_can_be_understood_in_the_ui() -> None:
         "test_images",
         "quantitative_metrics",
         "epoch_evaluation",
+        "convergence",
+        "epoch_report",
+        "run_report",
     }
     for spec in specs:
         assert spec.description, f"{spec.key} has no description"
-        assert spec.group_name in ("train", "validate"), f"{spec.key} is in group {spec.group_name}"
+        assert spec.group_name in ("train", "validate", "analyze"), f"{spec.key} is in group {spec.group_name}"
         assert spec.owners, f"{spec.key} has no owner"
         assert spec.kinds, f"{spec.key} has no kinds"
 

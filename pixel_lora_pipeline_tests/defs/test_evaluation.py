@@ -78,6 +78,9 @@ def test_an_epoch_that_landed_is_evaluated(
     assert len(numbers) >= 5, f"only {numbers} plot over the partitions"
 
     images = store.images.of_epoch(row.epoch_id)
+    without_lora = store.images.of_epoch(None)
+    assert [image.prompt for image in without_lora] == [image.prompt for image in images]
+    assert all(image.metrics for image in without_lora), "the images without a LoRA were not measured"
     again = evaluate(instance, str(keys[0]))
     assert again.success
     assert store.images.of_epoch(row.epoch_id) == images, "a second evaluation changed images or measurements"
@@ -155,3 +158,22 @@ def test_a_file_with_modules_that_the_base_lacks_is_set_aside_and_not_half_loade
     assert len(refusals) == 1, "the mismatch was not set aside"
     assert genuine.name in refusals[0].path
     assert tick(settings, store, instance) == [], "a refused file was asked for again"
+
+
+def test_of_a_backlog_the_newest_training_comes_first_and_of_its_epochs_the_deepest_looks(
+    settings: Settings, store: Store, instance: dg.DagsterInstance, trained: Path
+) -> None:
+    shutil.copytree(trained, settings.watched[0] / "new", dirs_exist_ok=True)
+    older = settings.watched[0] / "old"
+    older.mkdir()
+    for path in sorted(trained.glob("*.safetensors")):
+        with safe_open(path, framework="numpy") as file:
+            header = {**file.metadata(), "ss_training_started_at": "1500000000.0", "ss_session_id": "7"}
+        save_file(load_file(path), older / path.name, metadata=header)
+    requests = tick(settings, store, instance)
+    ordered = sorted(requests, key=lambda request: -int(request.tags["dagster/priority"]))
+    assert len(ordered) == 2 * EPOCHS
+    folders = [store.landed_files.newest(str(request.partition_key)).path.parent.name for request in ordered]
+    assert folders == ["new"] * EPOCHS + ["old"] * EPOCHS
+    # Of ten epochs the plan looks fully at the seventh, which is the second of three.
+    assert str(ordered[0].partition_key).endswith("000002")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pixel_lora_pipeline.train import Checkpoint, read_checkpoint
-from pixel_lora_pipeline.train.checkpoint import PER_FILE_PARAMETERS
+from pixel_lora_pipeline.train.parameter_value import PER_FILE_PARAMETERS
 from pixel_lora_pipeline_tests.train.lora_files import kohya_tensors, write_kohya
 
 

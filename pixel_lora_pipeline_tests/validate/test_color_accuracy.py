@@ -1,7 +1,7 @@
 """Colours that were asked for score high, others low, and what cannot be told scores nothing."""
 
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, permutations
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ import pytest
 from pixel_lora_pipeline.validate import Expectation, ImageMeasurement, color_accuracy_score, measure_image
 from pixel_lora_pipeline.validate.colorspace import delta_e_hex, hex_of_rgb, is_shade_of, oklab_of_rgb, rgb_of_oklab
 from pixel_lora_pipeline.validate.palette import extract_palette
+from pixel_lora_pipeline.validate.region import cells_of
 from pixel_lora_pipeline_tests.validate.sprites import (
     BACKGROUND,
     HAIR,
@@ -155,6 +156,87 @@ def test_hair_in_the_colour_of_the_background_is_right_or_cannot_be_told() -> No
     expected = replace(EXPECTED, hair=BACKGROUND)
     score = measure(portrait(hair=BACKGROUND), expected).color_accuracy["hair_color_accuracy"]
     assert score is None or score > 95.0, score
+
+
+def test_hair_asked_for_in_two_colours_must_have_both() -> None:
+    asked = replace(EXPECTED, second_hair="#2f5fd0")
+    both = measure(portrait(second_hair="#2f5fd0"), asked).color_accuracy
+    one = measure(portrait(), asked).color_accuracy
+    assert both["hair_color_accuracy"] == pytest.approx(100.0)
+    assert both["hair_is_two_toned"] is True
+    assert one["hair_color_accuracy"] <= 50.0
+
+
+def test_every_other_assignment_of_the_colours_scores_lower() -> None:
+    colors = (BACKGROUND, HAIR, SKIN, GOLD)
+    worn = {"crown": GOLD}
+    native = portrait(accessories=worn)
+    right = measure(native, Expectation(background=BACKGROUND, hair=HAIR, skin=SKIN, accessories=worn))
+    best = right.color_accuracy["overall_color_accuracy"]
+    for order in permutations(colors):
+        if order == colors:
+            continue
+        background, hair, skin, crown = order
+        expected = Expectation(background=background, hair=hair, skin=skin, accessories={"crown": crown})
+        overall = measure(native, expected).color_accuracy["overall_color_accuracy"]
+        assert overall is None or overall < best - 10.0, (order, overall)
+
+
+def test_a_shadow_that_turns_towards_violet_does_not_make_hair_two_toned() -> None:
+    native = portrait(hair="#f07f1d")
+    hair = (native == np.array(rgb("#f07f1d"))).all(axis=2)
+    big = np.kron(native, np.ones((2, 2, 1), dtype=np.uint8))
+    mask = np.kron(hair, np.ones((2, 2), dtype=bool))
+    edge = mask & ~np.roll(mask, -1, axis=1)
+    big[edge] = rgb("#b23915")
+    measured = measure(big, replace(EXPECTED, hair="#f07f1d"))
+    assert measured.color_accuracy["hair_is_two_toned"] is False, measured.evidence["hair"]
+
+
+def test_the_head_is_found_on_a_whole_body() -> None:
+    native = portrait(accessories={"sunglasses": BLACK})
+    legs = native[-4:, :].repeat(10, axis=0)
+    tall = np.concatenate([native, legs])
+    tall = np.pad(tall, ((0, 0), (14, 14), (0, 0)), mode="edge")
+    tall[:, :14] = tall[:, -14:] = rgb(BACKGROUND)
+    scores = measure(tall, replace(EXPECTED, accessories={"sunglasses": BLACK}))
+    for name in ("background_accuracy", "hair_color_accuracy", "skin_accuracy"):
+        assert scores.color_accuracy[name] > 95.0, (name, scores.color_accuracy)
+    assert scores.color_accuracy["accessory_accuracy"] > 80.0
+
+
+def test_sunglasses_are_told_by_their_shape_where_no_colour_is_named() -> None:
+    expected = replace(EXPECTED, accessories={"sunglasses": None})
+    there = measure(portrait(accessories={"sunglasses": "#3a2a4a"}), expected)
+    missing = measure(portrait(), expected)
+    assert there.color_accuracy["accessory_accuracy"] > 60.0, there.evidence["accessories"]
+    assert missing.color_accuracy["accessory_accuracy"] < 40.0, missing.evidence["accessories"]
+
+
+def test_a_necklace_on_clothes_of_its_colour_cannot_be_told() -> None:
+    expected = replace(EXPECTED, accessories={"necklace": GOLD})
+    measured = measure(portrait(clothes=GOLD), expected)
+    assert measured.color_accuracy["accessory_accuracy"] is None
+    assert "clothes" in measured.evidence["accessories"]["necklace"]["reason"]
+
+
+def test_the_regions_are_the_cells_that_were_painted() -> None:
+    worn = {"crown": GOLD}
+    native = portrait(accessories=worn)
+    evidence = measure(native, replace(EXPECTED, accessories=worn)).evidence
+    regions = {name: cells_of(runs, evidence["native_size"]) for name, runs in evidence["regions"].items()}
+    assert regions.keys() == {"background", "hair", "skin", "crown", "off_color"}
+    for name, color in (("background", BACKGROUND), ("hair", HAIR), ("skin", SKIN), ("crown", GOLD)):
+        painted = (native == np.array(rgb(color))).all(axis=2)
+        assert (regions[name] & painted).sum() >= 0.95 * painted.sum(), name
+        assert (regions[name] & ~painted).sum() <= 0.05 * painted.sum(), name
+    assert not regions["off_color"].any()
+
+
+def test_cells_of_a_wrong_colour_are_marked() -> None:
+    evidence = measure(portrait(hair="#2f5fd0")).evidence
+    hair, off = (cells_of(evidence["regions"][name], evidence["native_size"]) for name in ("hair", "off_color"))
+    assert np.array_equal(hair, off)
 
 
 def test_speckles_cost_purity() -> None:

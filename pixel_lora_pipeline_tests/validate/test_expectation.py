@@ -3,6 +3,7 @@
 import pytest
 
 from pixel_lora_pipeline.validate import Expectation, parse_expectation
+from pixel_lora_pipeline.validate.colorspace import delta_e_hex
 from pixel_lora_pipeline.validate.named_colors import NAMED_COLORS, SKIN_TONES, SYNONYMS
 
 PINK, GREEN, BLUE, RED = (NAMED_COLORS[word] for word in ("pink", "green", "blue", "red"))
@@ -134,3 +135,94 @@ def test_nothing_said_is_nothing_expected(caption: str) -> None:
 def test_an_expectation_that_names_anything_is_true() -> None:
     assert Expectation(hair=PINK)
     assert Expectation(accessories={"crown": None})
+
+
+@pytest.mark.parametrize(
+    "caption",
+    [
+        "pink and blue hair",
+        "pink-and-blue hair",
+        "half pink half blue hair",
+        "two-tone hair pink and blue",
+        "ombre hair pink to blue",
+        "pink hair with blue tips",
+        f"hair {PINK} and {BLUE}",
+        f"two-tone hair {PINK} {BLUE}",
+    ],
+)
+def test_hair_may_be_asked_for_in_two_colours(caption: str) -> None:
+    found = parse_expectation(caption)
+    assert found.to_dict() == {"hair": PINK, "second_hair": BLUE}
+    assert found.unknown == []
+
+
+@pytest.mark.parametrize(
+    ("caption", "expected"),
+    [
+        ("hair pink and blue background", {"hair": PINK, "background": BLUE}),
+        ("pink hair and blue background", {"hair": PINK, "background": BLUE}),
+        ("hair #ff69b4 and blue shirt", {"hair": "#ff69b4"}),
+    ],
+)
+def test_the_colour_of_the_next_thing_is_no_second_colour(caption: str, expected: dict[str, str]) -> None:
+    assert parse_expectation(caption).to_dict() == expected
+
+
+def test_a_second_colour_without_and_is_a_contradiction() -> None:
+    found = parse_expectation("pink blue hair")
+    assert found.hair == PINK
+    assert found.second_hair is None
+    assert "both pink and blue" in found.unknown[0]
+
+
+@pytest.mark.parametrize(
+    ("caption", "expected"),
+    [
+        ("pink hair BREAK green background", {"hair": PINK, "background": GREEN}),
+        ("breakfast in the background", {}),
+        (r"\(pink hair\), [green background]", {"hair": PINK, "background": GREEN}),
+        ("hair (#abc)", {"hair": "#aabbcc"}),
+        ("grey hair, gray background", {"hair": NAMED_COLORS["grey"], "background": NAMED_COLORS["grey"]}),
+        ("hair colour: pink", {"hair": PINK}),
+        ("ginger hair", {"hair": SYNONYMS["ginger"]}),
+        ("a ginger man", {"hair": SYNONYMS["ginger"]}),
+        ("strawberry blonde hair", {"hair": SYNONYMS["strawberryblonde"]}),
+        ("gold crowns", {"accessories": {"crown": GOLD}}),
+        ("black shades", {"accessories": {"sunglasses": BLACK}}),
+        ("many shades of red", {}),
+        ("hat-less", {}),
+        ("crown-free", {}),
+        ("red beret", {"accessories": {"hat": RED}}),
+    ],
+)
+def test_notations_and_words_of_real_captions(caption: str, expected: dict[str, object]) -> None:
+    found = parse_expectation(caption)
+    assert found.to_dict() == expected
+    assert found.unknown == []
+
+
+def test_two_hyphenated_colours_are_one_between_them() -> None:
+    mixed = parse_expectation("light blue-grey background")
+    assert mixed.unknown == []
+    assert mixed.background is not None
+    light_blue, grey = (parse_expectation(f"{word} background").background for word in ("light blue", "light grey"))
+    assert light_blue is not None
+    assert grey is not None
+    apart = delta_e_hex(light_blue, grey)
+    assert delta_e_hex(mixed.background, light_blue) < apart
+    assert delta_e_hex(mixed.background, grey) < apart
+
+
+def test_a_caption_with_a_dozen_hex_codes_gives_each_to_its_part() -> None:
+    caption = (
+        "pixel art, 24x24, portrait, brown curly hair (#7f5f41), hair shadow (#5a3c28), hair highlight (#a07850), "
+        "solid green background (#00ff00), eyes (#1a1a1a), eye whites #ffffff, skin tone (#f0c8a0), "
+        "skin shadow (#d0a080), lips (#c06070), outline (#000000), gold necklace (#ffd700), red shirt (#d62828)"
+    )
+    assert parse_expectation(caption).to_dict() == {
+        "background": "#00ff00",
+        "hair": "#7f5f41",
+        "skin": "#f0c8a0",
+        "lips": "#c06070",
+        "accessories": {"necklace": "#ffd700"},
+    }

@@ -8,8 +8,7 @@ from PIL import Image
 from skimage import data
 
 from pixel_lora_pipeline.validate import Expectation, ImageMeasurement, measure_image
-from pixel_lora_pipeline.validate.palette import extract_palette
-from pixel_lora_pipeline.validate.style import dithering_quality, palette_score
+from pixel_lora_pipeline.validate.style import palette_score
 from pixel_lora_pipeline_tests.validate.sprites import (
     BACKGROUND,
     HAIR,
@@ -95,12 +94,65 @@ def test_smooth_shading_painted_over_crisp_cells_is_caught() -> None:
     assert style["pixel_art_purity"] < 60.0, style
 
 
+@pytest.mark.parametrize("side", [24, 48, 96])
+@pytest.mark.parametrize("light", ["from above", "from a side", "around the middle"])
+def test_a_faint_gradient_over_cells_is_caught_at_any_native_size(light: str, side: int) -> None:
+    sprite = np.repeat(np.repeat(portrait(), side // 24, axis=0), side // 24, axis=1)
+    rows, columns = (np.mgrid[0:side, 0:side] + 0.5) / side
+    strength = {
+        "from above": 1.0 - 2.0 * rows,
+        "from a side": 1.0 - 2.0 * columns,
+        "around the middle": 1.0 - 4.0 * ((rows - 0.5) ** 2 + (columns - 0.5) ** 2),
+    }[light]
+    native = np.clip(sprite * (1.0 + 0.12 * strength)[..., None], 0, 255).astype(np.uint8)
+    assert purity(enlarged(native, 8)) < purity(enlarged(sprite, 8)) - 15.0
+
+
+def test_the_stronger_the_gradient_the_lower_the_purity() -> None:
+    scores = [purity(enlarged(shaded(portrait(), strength), 8)) for strength in (0.0, 0.05, 0.1, 0.2, 0.35, 0.5)]
+    assert scores == sorted(scores, reverse=True), scores
+
+
+def test_bands_of_a_drawn_sky_are_no_gradient() -> None:
+    sky = np.repeat(np.uint8([[20, 24, 60], [36, 40, 96], [60, 64, 140], [96, 104, 190], [150, 160, 225]]), 8, axis=0)
+    native = np.repeat(sky[:, None], 40, axis=1)
+    native[24:, 10:30] = (20, 90, 40)
+    assert purity(enlarged(native, 8)) > 95.0
+
+
+@pytest.mark.parametrize("quality", [90, 70, 50, 30])
+def test_a_jpeg_costs_purity_by_its_quality(quality: int) -> None:
+    image = enlarged(portrait(), 12)
+    assert purity(through_jpeg(image, quality)) > purity(through_jpeg(image, quality - 20))
+
+
+def test_photorealism_is_consistent_with_the_flag() -> None:
+    for image in (SPRITE, softened(SPRITE), photograph("coffee", 256), noise(64), enlarged(shaded(portrait(), 0.3), 8)):
+        style = measure_image(image).style_quality
+        assert style["is_photorealistic"] == (style["photorealism_score"] >= 50.0), style
+
+
+def test_one_colour_has_no_photorealism_to_tell() -> None:
+    style = measure_image(np.full((64, 64, 3), 120, dtype=np.uint8)).style_quality
+    assert style["photorealism_score"] is None
+    assert style["is_photorealistic"] is None
+
+
+def test_few_changes_of_colour_say_little_about_style() -> None:
+    square = np.full((32, 32, 3), 200, dtype=np.uint8)
+    square[8:24, 8:24] = 30
+    few, many = (measure_image(enlarged(native, 8)).confidence["style"] for native in (square, portrait()))
+    assert few < many
+    assert 0.0 < few < 1.0
+
+
 @pytest.mark.parametrize("side", [64, 512])
 @pytest.mark.parametrize("name", ["astronaut", "coffee", "chelsea", "rocket"])
 def test_a_photograph_is_photorealistic(name: str, side: int) -> None:
     style = measure_image(photograph(name, side)).style_quality
     assert style["pixel_art_purity"] < 50.0, style
     assert style["is_photorealistic"] is True
+    assert style["photorealism_score"] > 60.0, style
 
 
 @pytest.mark.parametrize("cell", [1, 2, 8])
@@ -111,6 +163,7 @@ def test_noise_is_neither_pixel_art_nor_a_photograph(cell: int) -> None:
         assert style["pixel_art_purity"] < 10.0, style
         assert style["overall_style_score"] < 15.0, style
         assert style["is_photorealistic"] is False
+        assert style["photorealism_score"] < 15.0, style
         assert measured.overall_score is None or measured.overall_score < 20.0, measured.overall_score
 
 
@@ -141,24 +194,3 @@ def test_few_colours_score_full_and_many_nothing() -> None:
     assert scores == sorted(scores, reverse=True)
     assert scores[:3] == [100.0] * 3
     assert scores[-2:] == [0.0] * 2
-
-
-def test_ordered_dithering_is_told_from_noise() -> None:
-    rng = np.random.default_rng(5)
-    rows, columns = np.mgrid[0:32, 0:32]
-    bayer = np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]]) / 16 + 1 / 32
-    level = 0.25 + 0.5 * columns / 31
-    patterns = {
-        "checkerboard": (rows + columns) % 2 == 0,
-        "Bayer": level > bayer[rows % 4, columns % 4],
-        "noise": level > rng.random((32, 32)),
-    }
-    quality = {}
-    for name, pattern in patterns.items():
-        image = np.where(pattern[..., None], np.uint8([200, 40, 40]), np.uint8([40, 40, 200]))
-        quality[name] = dithering_quality(extract_palette(image, np.ones((32, 32), dtype=bool)))
-    assert quality["checkerboard"] == pytest.approx(100.0)
-    assert quality["Bayer"] is not None
-    assert quality["Bayer"] > 60.0, quality
-    assert quality["noise"] is not None
-    assert quality["noise"] < 30.0, quality

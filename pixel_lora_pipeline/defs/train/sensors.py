@@ -2,15 +2,18 @@
 
 import socket
 import time
+from collections.abc import Sequence
 
 import dagster as dg
 
 from pixel_lora_pipeline.config import Settings
-from pixel_lora_pipeline.defs.execution import HOST_TAG
+from pixel_lora_pipeline.defs.execution import HOST_TAG, PRIORITY_TAG, RUN_TAG
 from pixel_lora_pipeline.defs.partitions import checkpoints
 from pixel_lora_pipeline.embedded.loading import WEIGHTS
+from pixel_lora_pipeline.notify import checkpoint_refused
 from pixel_lora_pipeline.store import Store
-from pixel_lora_pipeline.train import Checkpoint, find_landings
+from pixel_lora_pipeline.train import Landing, find_landings
+from pixel_lora_pipeline.validate.depth import DEPTHS, Depth, depth_for
 from pixel_lora_pipeline.validate.text_width import cross_attention_width
 
 evaluate_checkpoint = dg.define_asset_job(
@@ -41,24 +44,40 @@ def checkpoint_files(
         required_width=cross_attention_width(settings.base_model or WEIGHTS),
     )
     for refusal in found.refused:
-        store.quarantine.add(refusal.sighting.path, refusal.signature, refusal.fault, refusal.remedy)
+        path = refusal.sighting.path
+        news = checkpoint_refused(path, refusal.signature, refusal.fault, refusal.remedy)
+        store.quarantine.add(path, refusal.signature, refusal.fault, refusal.remedy, news)
     store.landed_files.record(found)
     if not found.complete:
         return dg.SkipReason(f"No new checkpoint; {len(found.waiting)} still being written")
     keys = dict.fromkeys(landing.checkpoint.partition_key for landing in found.complete)
     return dg.SensorResult(
         dynamic_partitions_requests=[checkpoints.build_add_request(list(keys))],
-        run_requests=[_run_request(landing.checkpoint) for landing in found.complete],
+        run_requests=[_run_request(landing, settings.depth.plan) for landing in found.complete],
     )
 
 
-def _run_request(checkpoint: Checkpoint) -> dg.RunRequest:
+def _run_request(landing: Landing, plan: Sequence[Depth] | None) -> dg.RunRequest:
+    checkpoint = landing.checkpoint
     return dg.RunRequest(
         run_key=checkpoint.signature,
         partition_key=checkpoint.partition_key,
         tags={
-            "pixel_lora/run": checkpoint.run.name,
+            RUN_TAG: checkpoint.run.name,
             "pixel_lora/file": checkpoint.path.name,
             HOST_TAG: socket.gethostname(),
+            PRIORITY_TAG: str(_usefulness(landing, plan)),
         },
+    )
+
+
+def _usefulness(landing: Landing, plan: Sequence[Depth] | None) -> int:
+    """Orders a backlog: the newest training first, and of its epochs those that are worth the deepest look.
+
+    So an epoch of a training that is still running never waits behind finished ones.
+    """
+    checkpoint = landing.checkpoint
+    started_at = checkpoint.run.started_at or landing.sighting.mtime_ns / 1e9
+    return int(started_at // 60) * len(DEPTHS) + DEPTHS.index(
+        depth_for(checkpoint.epoch, checkpoint.planned_epochs, plan)
     )

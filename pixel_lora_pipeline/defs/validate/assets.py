@@ -1,5 +1,6 @@
 """One checkpoint becomes images, the images become numbers, the numbers become what is known of the epoch."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,11 @@ from pixel_lora_pipeline.defs.partitions import checkpoints
 from pixel_lora_pipeline.defs.refusal import refused
 from pixel_lora_pipeline.defs.train.assets import model_checkpoint
 from pixel_lora_pipeline.defs.validate.metadata import evaluation_metadata, images_metadata, measurements_metadata
-from pixel_lora_pipeline.store import Store, TestImage
-from pixel_lora_pipeline.validate import (
-    METRICS_VERSION,
-    Generator,
-    ImageMeasurement,
-    MeasuredImage,
-    Suite,
-    base_kind,
-    evaluate_images,
-    measure_png,
-)
+from pixel_lora_pipeline.epoch_measurement import evaluate_epoch, measure_images
+from pixel_lora_pipeline.store import RowId, Store, StoredCheckpoint, StoredImage, TestImage
+from pixel_lora_pipeline.validate import Generator, Suite, asked_images, base_kind, depth_for
 from pixel_lora_pipeline.validate.lora import LoraError
+from pixel_lora_pipeline.validate.semantic import SemanticScorer
 
 
 @dg.asset(
@@ -42,17 +36,30 @@ def test_images(
     suite: dg.ResourceParam[Suite],
     generator: dg.ResourceParam[Generator],
 ) -> dg.MaterializeResult[Any]:
-    """The suite's images for one checkpoint: same prompts and seeds for every epoch."""
+    """The suite's images for one checkpoint, at the depth that its epoch deserves: every epoch the same prompts."""
     checkpoint = store.checkpoints.get(context.partition_key)
-    requests = suite.requests(base_kind(settings.base_model))
+    planned = depth_for(checkpoint.epoch, checkpoint.planned_epochs, settings.depth.plan)
+    depth = store.depths.deepen(checkpoint.epoch_id, planned)
+    store.suites.add(suite.name, suite.version, suite.to_content())
+    requests = suite.at_depth(depth).requests(base_kind(settings.base_model))
     known = store.images.known_fingerprints(checkpoint.epoch_id)
     try:
         for batch in generator.generate_batches(Path(checkpoint.path), requests, skip=known):
             store.images.add(checkpoint.epoch_id, [TestImage.of(image, suite.name, suite.version) for image in batch])
     except LoraError as error:
         raise refused(store, store.landed_files.newest(context.partition_key), error) from error
+    for reference in references(store, checkpoint):
+        try:
+            for batch in generator.generate_batches(
+                reference.checkpoint, requests, skip=store.images.known_fingerprints(reference.epoch_id)
+            ):
+                images = [TestImage.of(image, suite.name, suite.version) for image in batch]
+                store.images.add(reference.epoch_id, images)
+        except LoraError as error:  # it was made for another base model, or its file is gone
+            context.log.warning(f"Without the baseline to compare with: {error}")
     store.epochs.set_status(checkpoint.epoch_id, "generated")
-    return dg.MaterializeResult(metadata=images_metadata(store.images.of_epoch(checkpoint.epoch_id, suite.version)))
+    full = len(suite.requests(base_kind(settings.base_model)))
+    return dg.MaterializeResult(metadata=images_metadata(answers(store, settings, suite, checkpoint), depth, full))
 
 
 @dg.asset(
@@ -64,21 +71,20 @@ def test_images(
     retry_policy=retry_transient_faults,
 )
 def quantitative_metrics(
-    context: dg.AssetExecutionContext, store: dg.ResourceParam[Store], suite: dg.ResourceParam[Suite]
+    context: dg.AssetExecutionContext,
+    settings: dg.ResourceParam[Settings],
+    store: dg.ResourceParam[Store],
+    suite: dg.ResourceParam[Suite],
+    semantic_scorer: dg.ResourceParam[SemanticScorer | None],
 ) -> dg.MaterializeResult[Any]:
     """Colour, accessories and pixel-art style, measured on every image of the checkpoint."""
     checkpoint = store.checkpoints.get(context.partition_key)
-    unmeasured = [
-        image
-        for image in store.images.of_epoch(checkpoint.epoch_id, suite.version)
-        if image.metrics_version != METRICS_VERSION
-    ]
-    measured = {
-        image.id: measure_png(store.image_files.read(image.image_sha256), image.prompt).to_dict()
-        for image in unmeasured
-    }
-    store.images.set_metrics(measured, METRICS_VERSION)
-    images = store.images.of_epoch(checkpoint.epoch_id, suite.version)
+    expected = suite.expectations()
+    images = answers(store, settings, suite, checkpoint)
+    for reference in references(store, checkpoint):
+        images += answers_of(store, settings, suite, checkpoint, reference.epoch_id)
+    measure_images(store, images, lambda image: expected[image.prompt_id], semantic_scorer)
+    images = answers(store, settings, suite, checkpoint)
     return dg.MaterializeResult(metadata=measurements_metadata(images))
 
 
@@ -91,20 +97,42 @@ def quantitative_metrics(
     retry_policy=retry_transient_faults,
 )
 def epoch_evaluation(
-    context: dg.AssetExecutionContext, store: dg.ResourceParam[Store], suite: dg.ResourceParam[Suite]
+    context: dg.AssetExecutionContext,
+    settings: dg.ResourceParam[Settings],
+    store: dg.ResourceParam[Store],
+    suite: dg.ResourceParam[Suite],
 ) -> dg.MaterializeResult[Any]:
     """What is known of the epoch: the rollup of all its images, with a contact sheet to look at."""
     checkpoint = store.checkpoints.get(context.partition_key)
-    images = [
-        MeasuredImage(
-            image.prompt_id,
-            store.image_files.read(image.image_sha256),
-            ImageMeasurement.from_dict(image.metrics),
-        )
-        for image in store.images.of_epoch(checkpoint.epoch_id, suite.version)
-        if image.metrics is not None
-    ]
-    evaluation = evaluate_images(images)
-    sheet = str(store.image_files.path(store.image_files.put(evaluation.contact_sheet)))
-    store.epochs.record_evaluation(checkpoint.epoch_id, evaluation.metrics, sheet)
-    return dg.MaterializeResult(metadata=evaluation_metadata(evaluation.metrics, evaluation.contact_sheet, sheet))
+    images = answers(store, settings, suite, checkpoint)
+    evaluation, sheet_path = evaluate_epoch(store, checkpoint.epoch_id, images)
+    return dg.MaterializeResult(metadata=evaluation_metadata(evaluation, sheet_path))
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What every epoch is shown beside: the base model alone (both are None), or the checkpoint in production."""
+
+    epoch_id: RowId | None
+    checkpoint: Path | None
+
+
+def references(store: Store, checkpoint: StoredCheckpoint) -> list[Reference]:
+    """The references of a checkpoint; each is asked what the epochs are asked, once for all of them."""
+    baseline = store.baselines.current()
+    if baseline is None or baseline.epoch_id == checkpoint.epoch_id:
+        return [Reference(None, None)]
+    return [Reference(None, None), Reference(baseline.epoch_id, baseline.checkpoint)]
+
+
+def answers(store: Store, settings: Settings, suite: Suite, checkpoint: StoredCheckpoint) -> list[StoredImage]:
+    """The stored images of a checkpoint that answer what the suite asks of it now."""
+    return answers_of(store, settings, suite, checkpoint, checkpoint.epoch_id)
+
+
+def answers_of(
+    store: Store, settings: Settings, suite: Suite, checkpoint: StoredCheckpoint, epoch_id: RowId | None
+) -> list[StoredImage]:
+    """The stored images of another epoch, or of the base model alone, that answer what is asked of a checkpoint."""
+    asked = suite.at_depth(store.depths.of(checkpoint.epoch_id)).requests(base_kind(settings.base_model))
+    return asked_images(asked, store.images.of_epoch(epoch_id))

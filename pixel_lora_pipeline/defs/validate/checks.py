@@ -3,7 +3,7 @@
 import dagster as dg
 
 from pixel_lora_pipeline.config import Settings
-from pixel_lora_pipeline.defs.validate.assets import epoch_evaluation, test_images
+from pixel_lora_pipeline.defs.validate.assets import answers, epoch_evaluation, test_images
 from pixel_lora_pipeline.store import Store
 from pixel_lora_pipeline.validate import Suite, base_kind
 
@@ -15,10 +15,11 @@ def images_are_complete(
     store: dg.ResourceParam[Store],
     suite: dg.ResourceParam[Suite],
 ) -> dg.AssetCheckResult:
-    """Every image that the suite asks for is there, and none is black, flat or not finite."""
+    """Every image that the suite asks for at the epoch's depth is there, and none is black, flat or not finite."""
     checkpoint = store.checkpoints.get(context.partition_key)
-    images = store.images.of_epoch(checkpoint.epoch_id, suite.version)
-    wanted = {(request.prompt_id, request.seed) for request in suite.requests(base_kind(settings.base_model))}
+    images = answers(store, settings, suite, checkpoint)
+    asked = suite.at_depth(store.depths.of(checkpoint.epoch_id)).requests(base_kind(settings.base_model))
+    wanted = {(request.prompt_id, request.seed) for request in asked}
     missing = sorted(wanted - {(image.prompt_id, image.seed) for image in images})
     unusable = sorted({image.prompt_id for image in images if image.fault is not None})
     return dg.AssetCheckResult(
