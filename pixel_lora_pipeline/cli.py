@@ -10,8 +10,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from pixel_lora_pipeline.backfill_command import backfill
 from pixel_lora_pipeline.config import Settings
 from pixel_lora_pipeline.notify_commands import notify_app
+from pixel_lora_pipeline.parameter_commands import diff, parameters, runs
 from pixel_lora_pipeline.report_commands import grid, promote, report
 
 app = typer.Typer(
@@ -20,7 +22,7 @@ app = typer.Typer(
     help="Evaluates every epoch of a pixel-art LoRA and says what to train next.",
 )
 app.add_typer(notify_app, name="notify")
-for command in (report, grid, promote):
+for command in (report, grid, promote, backfill, runs, diff, parameters):
     app.command()(command)
 # Programs that read the output get whole lines: nothing is folded to a width that no terminal has.
 console = Console(width=None if sys.stdout.isatty() else 300)

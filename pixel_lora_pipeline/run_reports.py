@@ -93,6 +93,14 @@ def read_run(store: Store, run_name: str | None = None, epoch: int | None = None
         raise NothingEvaluatedError(f"epoch {epoch} of {run.run_name} is not evaluated. Evaluated are {known}.")
     epochs = tuple(row for row in evaluated if epoch is None or row.epoch <= epoch)
     images = {row.epoch: _one_a_question(store.images.of_epoch(row.epoch_id)) for row in epochs}
+    # Numbers that were noted by hand, or measured by an older tool, have no pictures to show or to compare.
+    epochs = tuple(row for row in epochs if images[row.epoch])
+    images = {row.epoch: images[row.epoch] for row in epochs}
+    if not epochs:
+        raise NothingEvaluatedError(
+            f"of {run.run_name} only numbers are known, no images. Put its checkpoints into a watched folder, and they "
+            "are evaluated."
+        )
     bases = {image.fingerprint.get("base") for shown in images.values() for image in shown}
     bare = [image for image in store.images.of_epoch(None) if image.fingerprint.get("base") in bases]
     baseline = store.baselines.current()

@@ -1,6 +1,6 @@
 """Reads the scalars of a TensorBoard event file without TensorBoard.
 
-TensorBoard, and `tbparse` on top of it, would bring a web server and 20 MB for two formats that have not changed
+TensorBoard, and `tbparse` on top of it, would bring a web server and over 12 MB for two formats that have not changed
 since 2015: records framed with checksums, and a protocol buffer in each. The framing is written out below; the
 messages are read by `protobuf`, which Dagster needs anyway.
 

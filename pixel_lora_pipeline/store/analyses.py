@@ -30,7 +30,7 @@ class Analyses:
         self._database = database
 
     def due(self) -> list[DueRun]:
-        """Runs that wait for an analysis, the most recently measured first."""
+        """Runs that wait for an analysis, the most recently measured first; epochs without images take no part."""
         with self._database.connection() as connection:
             rows = connection.execute(
                 """
@@ -39,6 +39,7 @@ class Analyses:
                 FROM training_runs run JOIN epoch_results epoch ON epoch.training_run_id = run.id
                 WHERE epoch.superseded_at IS NULL AND epoch.epoch_number IS NOT NULL
                   AND epoch.measured_at > coalesce(run.analyzed_until, '-infinity')
+                  AND EXISTS (SELECT FROM prompt_test_results image WHERE image.epoch_result_id = epoch.id)
                 GROUP BY run.id, run.run_name
                 ORDER BY measured_at DESC
                 """

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pixel_lora_pipeline.validate.accessories import PLACES as ON_HEAD
 from pixel_lora_pipeline.validate.accessories import Sighting, find_accessory
 from pixel_lora_pipeline.validate.background import Background, find_background
 from pixel_lora_pipeline.validate.colorspace import delta_e, delta_e_hex, is_shade_of, oklab_of_rgb, rgb_of_hex
@@ -14,6 +15,7 @@ from pixel_lora_pipeline.validate.expectation import Expectation
 from pixel_lora_pipeline.validate.face import Face, find_face
 from pixel_lora_pipeline.validate.figure import Box, head_and_shoulders
 from pixel_lora_pipeline.validate.hair import Hair, find_hair
+from pixel_lora_pipeline.validate.outline import find_outline
 from pixel_lora_pipeline.validate.palette import Palette
 
 # Up to this ΔE00 a colour is the one that was asked for: the tolerance at which the finding of backgrounds was
@@ -40,6 +42,11 @@ _SOLID: Final = 0.5
 # Hair asked for in a colour closer than this (ΔE00) to the background's cannot be told from it where it is not
 # found; an accessory in a colour this close to the hair's does not rule the colour out for hair.
 _INDISTINCT: Final = 8.0
+# Hair of which this share lies above the middle of a hat or crown, whose own colour goes down beside the face for
+# this share of its height and within this reach (in widths of the face), is the hat, and the hat is the hair.
+_ABOVE: Final = 0.8
+_BESIDE_FACE: Final = 0.5
+_BESIDE_REACH: Final = 0.8
 # A cell that matches less than this is marked as being of another colour.
 _RIGHT: Final = 0.5
 # Where the mouth is, in shares of the figure's height and width.
@@ -107,14 +114,28 @@ def measure_colors(cells: NDArray[np.float64], palette: Palette, expectation: Ex
     box = head_and_shoulders(background.figure) if _SMALLEST_FIGURE <= share <= _LARGEST_FIGURE else None
     face, skin, hair, sightings = None, None, None, {}
     if box is not None:
+        inner = background.figure & ~find_outline(palette, background.figure)
         face = find_face(palette, background, box, expectation.skin)
         skin = None if face is None else face.skin
-        hair = find_hair(palette, background, box, face, _worn_on_head(expectation))
+        worn = _worn_on_head(expectation)
+        hair = find_hair(palette, background, inner, box, face, worn.values())
         others = [*_hair_colors(expectation), *filter(None, [expectation.background])]
         sightings = {
-            name: find_accessory(name, color, palette, background, box, face, others)
+            name: find_accessory(name, color, palette, inner, box, face, others)
             for name, color in expectation.accessories.items()
         }
+        if (
+            hair is not None
+            and face is not None
+            and (
+                under_hair := {
+                    name for name in worn.keys() & ON_HEAD if _is_under(sightings[name], hair, face, palette.labels)
+                }
+            )
+        ):
+            sightings |= {name: Sighting(0.0, reason="what has its colour lies under the hair") for name in under_hair}
+            rest = [color for name, color in worn.items() if name not in under_hair]
+            hair = find_hair(palette, background, inner, box, face, rest)
     presences = [sighting.presence for sighting in sightings.values() if sighting.presence is not None]
     return ColorAccuracy(
         background_accuracy=_background_accuracy(palette, background, expectation.background),
@@ -188,11 +209,26 @@ def _is_right(palette: Palette, expected: str, *, shades: bool) -> NDArray[np.bo
     return is_right | is_shade_of(palette.colors, oklab_of_rgb(rgb_of_hex(expected))) if shades else is_right
 
 
-def _worn_on_head(expectation: Expectation) -> list[str]:
+def _worn_on_head(expectation: Expectation) -> dict[str, str]:
     """Colours of things in the hair's place, unless the hair itself is to have that colour."""
-    colors = [color for name, color in expectation.accessories.items() if color and name != "necklace"]
+    colors = {name: color for name, color in expectation.accessories.items() if color and name != "necklace"}
     hair = _hair_colors(expectation)
-    return [color for color in colors if all(delta_e_hex(color, wanted) >= _INDISTINCT for wanted in hair)]
+    return {
+        name: color
+        for name, color in colors.items()
+        if all(delta_e_hex(color, wanted) >= _INDISTINCT for wanted in hair)
+    }
+
+
+def _is_under(sighting: Sighting, hair: Hair, face: Face, labels: NDArray[np.int64]) -> bool:
+    """Whether what was taken for a hat surrounds the face under what was taken for hair: it is the other way round."""
+    if sighting.cells is None or not sighting.cells.any() or not hair.cells.any():
+        return False
+    is_above = np.mean(np.nonzero(hair.cells)[0] < np.nonzero(sighting.cells)[0].mean()) > _ABOVE
+    head = slice(face.box.top, face.box.bottom)
+    columns = face.window((0.0, 1.0), _BESIDE_REACH).any(axis=0)
+    beside = np.isin(labels[head][:, columns], np.unique(labels[sighting.cells])).any(axis=1)
+    return bool(is_above and beside.mean() > _BESIDE_FACE)
 
 
 def _match(palette: Palette, colors: Sequence[int], expected: str | None) -> float | None:

@@ -27,8 +27,9 @@ _NOT_SKIN: Final = 0.4
 _DARKEST_SKIN: Final = 0.27
 _DARKEST_OTHER: Final = 0.35
 _TOO_DARK: Final = 0.25
-# The colour that the prompt gives to the skin is taken for it if it covers this share of the face.
-_NAMED_SHARE: Final = 0.1
+# The colour that the prompt gives to the skin (within this ΔE00) is likelier than any other, but no more than that: a
+# face in another colour must not disappear behind hair in this one.
+_NAMED: Final = 2.0
 _NAMED_DISTANCE: Final = 15.0
 # Cells this close in OKLab to a colour belong to one flat area of it: less than two steps of the palette.
 _ALIKE: Final = 0.08
@@ -38,10 +39,9 @@ _EYE_PART: Final = 0.75
 _BALANCE: Final = 0.3
 _BAND_WIDTH: Final = 0.4
 _LARGEST_ISLAND: Final = 0.35
-# What eyes add to the weight of a colour. Only the colours with the largest weights are looked at for them.
+# What eyes add to the weight of a colour.
 _PAIR: Final = 2.5
 _BAND: Final = 1.5
-_CANDIDATES: Final = 4
 # Glasses or a mask may cut the face in two: pieces this close, in widths of the face, belong together.
 _CUT: Final = 0.4
 # What is narrower than this share of the face's width is neck; a face is not longer than that many widths.
@@ -87,8 +87,7 @@ def find_face(palette: Palette, background: Background, bust: Box, named: str | 
     """Find the face in the box of head and shoulders; None where there is nothing in its place.
 
     The skin is the commonest solid colour there, preferably one that skin can have and that has eyes in it. `named`
-    is the hex that the prompt gives to the skin, if any: it decides where hair, glasses and skin share the face,
-    and only if it is there.
+    is the hex that the prompt gives to the skin, if any: it helps where hair, glasses and skin share the face.
 
     Notes
     -----
@@ -99,19 +98,12 @@ def find_face(palette: Palette, background: Background, bust: Box, named: str | 
     weights = weight_by_color(palette, solidity(palette.labels) + _LONE_CELL, place)
     if not weights.any():
         return None
-    close = (
-        delta_e(palette.rgb, rgb_of_hex(named)) <= _NAMED_DISTANCE
-        if named is not None
-        else np.zeros(len(palette), dtype=bool)
-    )
-    if weights[close].sum() > _NAMED_SHARE * weights.sum():
-        skin = int(np.argmax(np.where(close, weights, 0.0)))
-    else:
-        weights *= _likelihood_of_skin(palette.colors)
-        for color in np.argsort(-weights, kind="stable")[:_CANDIDATES]:
-            if weights[color] > 0.0:
-                weights[color] *= _eyes(_main_area(figure & _alike(palette, color)[palette.labels]), figure)
-        skin = int(np.argmax(weights))
+    weights *= _likelihood_of_skin(palette, named)
+    # Eyes cannot help a colour that has less than this.
+    rivals = np.flatnonzero(weights * _PAIR >= weights.max())
+    for color in rivals if len(rivals) > 1 else ():
+        weights[color] *= _eyes(_main_area(figure & _alike(palette, int(color))[palette.labels]), figure)
+    skin = int(np.argmax(weights))
     cells = _with_cut_off_parts(figure & _alike(palette, skin)[palette.labels])
     whole = bounding_box(cells)
     return None if whole is None else Face(skin, cells, _without_neck(cells, whole, bust))
@@ -197,9 +189,13 @@ def _extent(row: NDArray[np.bool_]) -> int:
     return int(filled[-1] - filled[0]) + 1 if filled.size else 0
 
 
-def _likelihood_of_skin(colors: NDArray[np.float64]) -> NDArray[np.float64]:
+def _likelihood_of_skin(palette: Palette, named: str | None) -> NDArray[np.float64]:
+    colors = palette.colors
     hue = np.degrees(np.arctan2(colors[:, 2], colors[:, 1]))
     chroma = np.hypot(colors[:, 1], colors[:, 2])
     possible = (hue > _SKIN_HUE[0]) & (hue < _SKIN_HUE[1]) & (chroma > _SKIN_CHROMA[0]) & (chroma < _SKIN_CHROMA[1])
     dark = colors[:, 0] < np.where(possible, _DARKEST_SKIN, _DARKEST_OTHER)
-    return np.where(possible, 1.0, _NOT_SKIN) * np.where(dark, _TOO_DARK, 1.0)
+    likelihood = np.where(possible, 1.0, _NOT_SKIN) * np.where(dark, _TOO_DARK, 1.0)
+    if named is not None:
+        likelihood[delta_e(palette.rgb, rgb_of_hex(named)) <= _NAMED_DISTANCE] = _NAMED
+    return np.asarray(likelihood)

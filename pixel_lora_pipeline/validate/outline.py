@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pixel_lora_pipeline.validate.figure import depth_inside
 from pixel_lora_pipeline.validate.palette import Palette
 
 # A line's colour is dark (OKLab lightness) and hardly used for anything else: this share of its cells lies on the
@@ -40,10 +39,12 @@ def find_outline(palette: Palette, figure: NDArray[np.bool_]) -> NDArray[np.bool
     outline = np.zeros_like(figure)
     if (silhouette & line).sum() < _CLOSED * total:
         return outline
-    depth = depth_inside(figure)
+    inside = figure
     for thickness in range(1, _THICKEST + 1):
-        ring = depth == thickness
-        if (ring & line).sum() < (_CLOSED if thickness > 1 else 0.0) * ring.sum():
+        smaller = ndimage.binary_erosion(inside, structure=np.ones((3, 3)), border_value=1)
+        ring = inside & ~smaller
+        if thickness > 1 and (ring & line).sum() < _CLOSED * ring.sum():
             break
         outline |= ring & line
+        inside = smaller
     return outline
