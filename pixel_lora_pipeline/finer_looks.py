@@ -9,7 +9,8 @@ def ask_for_finer_looks(
 ) -> dict[int, Depth]:
     """Decide on finer looks at a run's epochs by what is known of its course, and return them by epoch.
 
-    They are then waiting (`store.depths.waiting`); evaluating an epoch again generates only what is missing.
+    They are then waiting (`store.depths.waiting`); evaluating an epoch again generates only what is missing. Epochs
+    that are still being evaluated are left for the analysis that follows.
 
     Parameters
     ----------
@@ -19,6 +20,7 @@ def ask_for_finer_looks(
     known = {row.epoch: row for row in store.depths.of_run(training_run_id)}
     depths = {epoch: row.depth for epoch, row in known.items()}
     wanted = epochs_to_deepen(depths, best_epoch_interval, probability_of_gain)
-    for epoch, depth in wanted.items():
+    decided = {epoch: depth for epoch, depth in wanted.items() if known[epoch].is_settled}
+    for epoch, depth in decided.items():
         store.depths.deepen(known[epoch].epoch_id, depth)
-    return wanted
+    return decided

@@ -14,13 +14,21 @@ _ORDER: Final = ["quick", "medium", "full"]
 
 @dataclass(frozen=True)
 class EpochDepth:
-    """A checkpoint at the end of an epoch, and how it is looked at; the signature is that of its file."""
+    """A checkpoint at the end of an epoch, and how it is looked at; the signature is that of its file.
+
+    Attributes
+    ----------
+    is_settled
+        Whether the look that was decided on has been taken. Until then nothing else may be decided: an evaluation
+        that is on its way would find itself short of images that nobody had asked it for when it began.
+    """
 
     epoch: int
     epoch_id: RowId
     partition_key: str
     signature: str
     depth: "Depth"
+    is_settled: bool
 
 
 class Depths:
@@ -79,7 +87,8 @@ class Depths:
             rows = connection.execute(
                 r"""
                 SELECT DISTINCT ON (training_run_id, epoch_number) epoch_number AS epoch, id AS epoch_id,
-                       partition_key, checkpoint_signature AS signature, depth
+                       partition_key, checkpoint_signature AS signature, depth,
+                       evaluation_status = 'evaluated' AND coalesce(depth_decided_at <= measured_at, true) AS is_settled
                 FROM epoch_results
                 WHERE epoch_number IS NOT NULL AND depth IS NOT NULL AND superseded_at IS NULL
                   AND checkpoint_signature IS NOT NULL AND partition_key !~ '-step[0-9]+$'

@@ -151,6 +151,7 @@ def test_an_epoch_that_may_be_the_best_is_evaluated_again_by_itself(
     assert ask_for_finer_looks(store, run, (1, 2), probability_of_gain=0.05) == {1: "medium"}
     (request,) = finer_looks(context)  # type: ignore[misc]
     assert request.partition_key == first
+    assert ask_for_finer_looks(store, run, (1, 2), probability_of_gain=0.05) == {}, "asked for more while it waits"
     evaluated(settings, store, instance, first)
     assert isinstance(finer_looks(context), dg.SkipReason)
     assert store.depths.of_run(run)[0].depth == "medium"
