@@ -18,7 +18,7 @@ from pixel_lora_pipeline.learn.variable_selection import Candidates
 # parameter that differed in that run only has to compete with it.
 ACCIDENT: Final = 0.05
 # That results drifted with time, whatever was set: another version of a library, a change of the data.
-DRIFT: Final = 0.05
+DRIFT: Final = 0.10
 # In larger tables a single run changes nothing.
 _FEW_RUNS: Final = 40
 # A product is this much less probable than its factors are, on average.

@@ -1,6 +1,6 @@
 """Where the face of a portrait is: all other parts have their places relative to it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -47,7 +47,12 @@ _CUT: Final = 0.4
 # What is narrower than this share of the face's width is neck; a face is not longer than that many widths.
 _NECK: Final = 0.6
 _LONGEST: Final = 1.6
-# Nor does it reach below this part of head and shoulders, where a bare chest begins.
+# An area flatter than this, in its widths, is a forehead above glasses or a mask: the face goes on below it, to the
+# usual length, but not below the chin of a bust.
+_FLAT: Final = 0.55
+_USUAL_LENGTH: Final = 0.9
+_CHIN: Final = 0.7
+# No part of it is below this part of head and shoulders, where a bare chest or clothes in its colour begin.
 _HEAD: Final = 0.8
 
 
@@ -91,10 +96,11 @@ def find_face(palette: Palette, background: Background, bust: Box, named: str | 
 
     Notes
     -----
-    On labelled portraits the skin was within ΔE00 10 for 99 %.
+    On labelled sprites the skin was within ΔE00 10 for 98 %, on drawn portraits in a third style for 87 %.
     """
     figure = background.figure
     place = figure & bust.window(figure.shape, _ROWS, _REACH)
+    head = figure & (np.arange(figure.shape[0]) < bust.top + round(_HEAD * bust.height))[:, None]
     weights = weight_by_color(palette, solidity(palette.labels) + _LONE_CELL, place)
     if not weights.any():
         return None
@@ -102,9 +108,9 @@ def find_face(palette: Palette, background: Background, bust: Box, named: str | 
     # Eyes cannot help a colour that has less than this.
     rivals = np.flatnonzero(weights * _PAIR >= weights.max())
     for color in rivals if len(rivals) > 1 else ():
-        weights[color] *= _eyes(_main_area(figure & _alike(palette, int(color))[palette.labels]), figure)
+        weights[color] *= _eyes(_main_area(head & _alike(palette, int(color))[palette.labels], place), figure)
     skin = int(np.argmax(weights))
-    cells = _with_cut_off_parts(figure & _alike(palette, skin)[palette.labels])
+    cells = _with_cut_off_parts(head & _alike(palette, skin)[palette.labels], place)
     whole = bounding_box(cells)
     return None if whole is None else Face(skin, cells, _without_neck(cells, whole, bust))
 
@@ -148,21 +154,17 @@ def _between(area: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray((left & right) | (above & below))
 
 
-def _main_area(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The largest part that is connected by sides or corners."""
+def _main_area(cells: NDArray[np.bool_], place: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Of the parts connected by sides or corners the one with most cells in the place of the face."""
     components, _ = ndimage.label(cells, structure=np.ones((3, 3)))
-    sizes = np.bincount(components.ravel())
-    sizes[0] = 0
-    return np.asarray(components == np.argmax(sizes))
+    return np.asarray(components == _commonest(components[place & cells]))
 
 
-def _with_cut_off_parts(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _with_cut_off_parts(cells: NDArray[np.bool_], place: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The main area and what glasses, a mask or a necklace separate from it."""
-    components, count = ndimage.label(cells, structure=np.ones((3, 3)))
+    components, _ = ndimage.label(cells, structure=np.ones((3, 3)))
     areas = ndimage.find_objects(components)
-    sizes = np.bincount(components.ravel(), minlength=count + 1)
-    sizes[0] = 0
-    main = int(np.argmax(sizes))
+    main = _commonest(components[place & cells])
     rows, columns = areas[main - 1]
     reach = _CUT * (columns.stop - columns.start)
     kept = [main]
@@ -174,14 +176,22 @@ def _with_cut_off_parts(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.isin(components, kept)
 
 
+def _commonest(components: NDArray[np.int32]) -> int:
+    return int(np.argmax(np.bincount(components)))
+
+
 def _without_neck(cells: NDArray[np.bool_], whole: Box, bust: Box) -> Box:
     """The box of the face down to the chin: the last wide row, whatever glasses make narrow in between."""
     widths = np.array([_extent(row) for row in cells[whole.top : whole.bottom]])
     widest = int(widths.max())
-    lowest = min(round(_LONGEST * widest), bust.top + round(_HEAD * bust.height) - whole.top)
-    wide = np.flatnonzero(widths[: max(1, lowest)] >= _NECK * widest)
+    wide = np.flatnonzero(widths[: round(_LONGEST * widest)] >= _NECK * widest)
     chin = whole.top + int(wide[-1]) + 1 if wide.size else whole.bottom
-    return bounding_box(cells[:chin]) or whole
+    face = bounding_box(cells[:chin]) or whole
+    if face.height >= _FLAT * face.width:
+        return face
+    lowest_chin = bust.top + round(_CHIN * bust.height)
+    chin = max(face.bottom, min(face.top + round(_USUAL_LENGTH * face.width), lowest_chin))
+    return replace(face, bottom=chin)
 
 
 def _extent(row: NDArray[np.bool_]) -> int:
