@@ -125,7 +125,7 @@ def twin(process: psutil.Process) -> Iterator[None]:
             process.kill()
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 def test_the_demo_runs_to_its_end_leaves_nothing_running_and_keeps_its_data(home: Path) -> None:
     first = subprocess.run(
         [*UP, "--once"],
@@ -133,7 +133,7 @@ def test_the_demo_runs_to_its_end_leaves_nothing_running_and_keeps_its_data(home
         env=environment(home),
         capture_output=True,
         text=True,
-        timeout=800,
+        timeout=1200,
         check=False,
     )
     assert first.returncode == 0, first.stdout + first.stderr
