@@ -8,13 +8,19 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.special import logit, logsumexp
+from numpy.typing import NDArray
+from scipy.special import expit, logit, logsumexp
 
 from pixel_lora_pipeline.learn.parameter_column import Floats
 from pixel_lora_pipeline.learn.variable_selection import Candidates, Models
 
 # How probable it is that the given beliefs are worth anything.
 TRUST: Final = 0.8
+# By which the odds of every parameter are raised. Beliefs about single parameters are put cautiously, and a metric has
+# more causes than they add up to: with the plain odds, findings of a stated probability of 0.5 to 0.7 were right in
+# 0.74 of the cases on the histories of `benchmarks/evidence.py`, as they were too often right on those of another
+# simulator.
+ABUNDANCE: Final = 1.65
 
 
 @dataclass(frozen=True)
@@ -51,9 +57,19 @@ class Beliefs:
         return np.asarray(logsumexp(of_belief, axis=0) + models.total(np.log(candidates.share)))
 
 
-def doubted(given: Floats, flat: Floats) -> Beliefs:
-    """The mixture of the given beliefs (float[sources]) and the flat ones."""
-    return Beliefs(np.array([TRUST, 1 - TRUST]), np.array([given, flat]))
+def doubted(given: Floats, flat: Floats, is_nuisance: NDArray[np.bool_]) -> Beliefs:
+    """The mixture of the given beliefs and the flat ones.
+
+    Parameters
+    ----------
+    given, flat
+        float[sources]: probabilities.
+    is_nuisance
+        bool[sources]: what is no parameter, whose probability stays as it is.
+    """
+    both = np.array([given, flat])
+    raised = expit(logit(both) + np.log(ABUNDANCE))
+    return Beliefs(np.array([TRUST, 1 - TRUST]), np.where(is_nuisance, both, raised))
 
 
 def undoubted(given: Floats) -> Beliefs:

@@ -43,6 +43,8 @@ class CandidateCauses:
         bool[classes, p]: without products.
     given, flat
         float[sources]: prior probabilities.
+    is_nuisance
+        bool[sources]: accidents and drift.
     """
 
     candidates: Candidates
@@ -52,6 +54,7 @@ class CandidateCauses:
     own: NDArray[np.bool_]
     given: Floats
     flat: Floats
+    is_nuisance: NDArray[np.bool_]
 
 
 def candidate_causes(
@@ -109,6 +112,7 @@ def candidate_causes(
         own=own,
         given=np.array([*given, *_of_products(features, given), *of_nuisances]),
         flat=np.array([*flat, *_of_products(features, flat), *of_nuisances]),
+        is_nuisance=np.arange(n_parameters + len(nuisances)) >= n_parameters,
     )
 
 

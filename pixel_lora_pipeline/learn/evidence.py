@@ -65,7 +65,8 @@ def assess_parameters(
         Column to explain, in whatever units; larger may be better or worse.
     prior
         For each parameter, the probability that it acts on the metric; 0.02 for those that are left out. Without it,
-        the written domain rules (`domain_priors.toml`) that apply to a metric of this name.
+        the written domain rules (`domain_priors.toml`) that apply to a metric of this name. It is not trusted blindly,
+        see `beliefs`.
     replicate_of
         Column that says which runs are repetitions of one configuration: the same value for all of them, or the
         name of the run that was repeated. They count as one. Without it, every run counts as a configuration of its

@@ -38,7 +38,7 @@ class Posterior:
 
 def posterior_of(causes: CandidateCauses, metric: Floats) -> Posterior:
     """Search the models, and weigh them by the beliefs and by the flat ones."""
-    given, flat = doubted(causes.given, causes.flat), undoubted(causes.flat)
+    given, flat = doubted(causes.given, causes.flat, causes.is_nuisance), undoubted(causes.flat)
     models = search_models(causes.candidates, metric, given.log_odds)
     log_weights, flat_weights = (_log_weights(models, causes, beliefs) for beliefs in (given, flat))
     return Posterior(

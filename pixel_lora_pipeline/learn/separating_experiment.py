@@ -24,7 +24,7 @@ class SeparatingExperiment:
     Attributes
     ----------
     base_run
-        The run of the best configuration; everything that is not in `change` stays as it was there.
+        A run of the configuration with the highest metric; everything that is not in `change` stays as it was there.
     change
         Parameter → value there, value to try.
     separates
@@ -58,10 +58,10 @@ def separating_experiment(
 ) -> SeparatingExperiment | None:
     """One run that halves a class of aliases, as cheaply as it can be done, or tells it from its near aliases.
 
-    Starting from the best configuration, some of the parameters are set to the level whose effect differs most and
-    the others are left. Which ones: the half that is as probable to hold the cause as the rest, by what was believed
-    before; of equally good halves the one without work on the dataset, with the fewest changes. Every further run
-    halves again. A class of one is changed, and its near aliases are left.
+    Starting from the configuration with the highest metric, some of the parameters are set to the level whose effect
+    differs most, and the others are left. Which ones: the half that is as probable to hold the cause as the rest, by
+    what was believed before; of equally good halves the one without work on the dataset, with the fewest changes.
+    Every further run halves again. A class of one is changed, and its near aliases are left.
 
     Parameters
     ----------
