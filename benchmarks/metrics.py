@@ -48,6 +48,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", help="labelled sprites: PNG files and labels.json")
     parser.add_argument("--every", type=int, default=1, help="use only each n-th sprite")
+    parser.add_argument("--painted", type=int, default=0, metavar="N", help="also N images that the model paints")
     parser.add_argument("--only", choices=("color", "style"), help="one half of the figures")
     arguments = parser.parse_args()
     console = Console(width=200)
@@ -59,7 +60,7 @@ def main() -> int:
         folder = None
     rows: list[Row] = []
     if arguments.only != "style":
-        rows += [Row(**vars(row)) for row in color_rows(folder, arguments.every)]
+        rows += color_rows(folder, arguments.every, arguments.painted)
     if arguments.only != "color":
         rows += style_rows(folder, arguments.every)
     console.print(figure_table(rows))

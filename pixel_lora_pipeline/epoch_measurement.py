@@ -12,10 +12,10 @@ from pixel_lora_pipeline.validate import (
     MeasuredImage,
     evaluate_images,
     is_measured,
-    measure_image,
 )
 from pixel_lora_pipeline.validate.image_file import png_bytes
-from pixel_lora_pipeline.validate.measurement import decode_png, snapped_copy
+from pixel_lora_pipeline.validate.measurement import decode_png, measure_view
+from pixel_lora_pipeline.validate.native_view import native_view
 from pixel_lora_pipeline.validate.semantic import NOT_CONFIGURED, SemanticScorer
 
 
@@ -57,8 +57,9 @@ def measure_images(
             continue
         pixels = decode_png(store.image_files.read(image.image_sha256))
         semantic = NOT_CONFIGURED if scorer is None else scorer.measure(pixels, image.prompt)
-        measured[image.id] = {**measure_image(pixels, expectation).to_dict(), "semantic": semantic}
-        copy = snapped_copy(pixels)
+        view = native_view(pixels)
+        measured[image.id] = {**measure_view(view, expectation).to_dict(), "semantic": semantic}
+        copy = view.snapped()
         if copy is not None:
             snapped[image.id] = png_bytes(copy)
     store.images.set_metrics(measured, METRICS_VERSION, snapped)

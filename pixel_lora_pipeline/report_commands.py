@@ -28,13 +28,21 @@ def report(
 ) -> None:
     """Write the report of a run, or of one of its epochs, and print where it lies."""
     from pixel_lora_pipeline.configured_store import configured_store
-    from pixel_lora_pipeline.run_reports import judge, read_run, write_epoch_report, write_run_report
+    from pixel_lora_pipeline.run_analysis import verdict_on
+    from pixel_lora_pipeline.run_reports import read_run, write_epoch_report, write_run_report
+    from pixel_lora_pipeline.validate import load_suite
 
     settings = Settings()
     with configured_store(settings) as store:
         evaluations = read_run(store, run, epoch)
         write = write_run_report if epoch is None else write_epoch_report
-        path = write(store, settings.home / "reports", evaluations, verdict=judge(evaluations))
+        path = write(
+            store,
+            settings.home / "reports",
+            evaluations,
+            verdict=verdict_on(store, evaluations),
+            categories=load_suite(settings.suite).categories(),
+        )
     print(path)
     if open_it:
         webbrowser.open(path.resolve().as_uri())

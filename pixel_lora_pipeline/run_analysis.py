@@ -1,5 +1,6 @@
 """What is concluded of a run from its measured epochs: the verdict on its course, its issues, and who is told."""
 
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -12,6 +13,8 @@ from pixel_lora_pipeline.notify import best_epoch, converged, degrading
 from pixel_lora_pipeline.run_reports import RunEvaluations, issues_by_epoch, judge, recommendations
 from pixel_lora_pipeline.store import Message, Store
 from pixel_lora_pipeline.train.silence import silent_for
+
+_log = logging.getLogger(__name__)
 
 
 def verdict_on(store: Store, evaluations: RunEvaluations) -> Convergence:
@@ -65,7 +68,8 @@ def first_lost_epoch(evaluations: RunEvaluations) -> int | None:
             continue
         try:
             divergence = find_divergence(read_losses(log).items())
-        except (EventFileError, OSError):  # a log is extra: a damaged one decides nothing
+        except (EventFileError, OSError) as error:  # a log is extra: a damaged one decides nothing
+            _log.warning("%s: the loss is left out of the verdict on %s", error, evaluations.run.run_name)
             return None
         return None if divergence is None else divergence.first_lost_epoch(float(steps) / float(epoch))
     return None

@@ -1,12 +1,13 @@
 """Epochs against prompts in one picture, as the X/Y/Z plots of image generators show it: every pixel stays crisp."""
 
-import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from PIL import Image, ImageDraw, ImageFont
+
+from pixel_lora_pipeline.validate.crisp_picture import Font, encoded, fitted, opened, shortened
 
 SIZE_LIMIT: Final = 4_000_000
 """Bytes. A report that holds the grid is then still light enough for e-mail."""
@@ -26,8 +27,6 @@ _INK: Final = "#22262e"
 _FAINT: Final = "#6b7280"
 _EMPTY: Final = "#e5e7eb"
 _PAPER: Final = "#ffffff"
-
-_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 @dataclass(frozen=True)
@@ -67,25 +66,20 @@ def epoch_grid(rows: Sequence[GridRow], columns: Sequence[str], *, limit: int = 
     """
     if not rows or not columns:
         raise ValueError(f"{len(rows)} rows and {len(columns)} columns make no grid: give at least one of each.")
-    pictures = [{column: _opened(row.images[column]) for column in columns if column in row.images} for row in rows]
+    pictures = [{column: opened(row.images[column]) for column in columns if column in row.images} for row in rows]
     for cell in _CELLS:
         width, height = _size(rows, columns, cell)
         if width * height > _MOST_PIXELS:
             continue
         drawn = _drawn(rows, columns, pictures, cell)
         for colors in _COLORS:
-            encoded = _encoded(drawn, colors)
-            if len(encoded) <= limit:
-                return encoded
+            picture = encoded(drawn, colors)
+            if len(picture) <= limit:
+                return picture
     raise ValueError(
         f"{len(rows)} epochs by {len(columns)} prompts do not fit into a picture of {limit} bytes and "
         f"{_MOST_PIXELS} pixels. Draw several, of fewer epochs or prompts each."
     )
-
-
-def _opened(png: bytes) -> Image.Image:
-    with Image.open(io.BytesIO(png)) as image:
-        return image.convert("RGB")
 
 
 def _size(rows: Sequence[GridRow], columns: Sequence[str], cell: int) -> tuple[int, int]:
@@ -117,11 +111,11 @@ def _drawn(
     for at, (row, shown) in enumerate(zip(rows, pictures, strict=True)):
         top += _gap_before(rows, at)
         middle = top + cell // 2 - (_LINE if row.subtitle else _LINE // 2)
-        pen.text((_GAP, middle), _shortened(row.title, _MARGIN - 2 * _GAP, font), fill=_INK, font=font)
-        pen.text((_GAP, middle + _LINE), _shortened(row.subtitle, _MARGIN - 2 * _GAP, font), fill=_FAINT, font=font)
+        pen.text((_GAP, middle), shortened(row.title, _MARGIN - 2 * _GAP, font), fill=_INK, font=font)
+        pen.text((_GAP, middle + _LINE), shortened(row.subtitle, _MARGIN - 2 * _GAP, font), fill=_FAINT, font=font)
         for left, column in zip(lefts, columns, strict=True):
             if column in shown:
-                picture = _fitted(shown[column], cell)
+                picture = fitted(shown[column], cell)
                 sheet.paste(picture, (left + (cell - picture.width) // 2, top + (cell - picture.height) // 2))
             else:
                 pen.rectangle((left, top, left + cell - 1, top + cell - 1), outline=_EMPTY)
@@ -129,18 +123,7 @@ def _drawn(
     return sheet
 
 
-def _fitted(image: Image.Image, cell: int) -> Image.Image:
-    longest = max(image.size)
-    if longest <= cell:
-        factor = cell // longest
-        size = (image.width * factor, image.height * factor)
-    else:
-        factor = -(-longest // cell)
-        size = (max(1, image.width // factor), max(1, image.height // factor))
-    return image.resize(size, Image.Resampling.NEAREST)
-
-
-def _wrapped(text: str, width: int, font: _Font) -> list[str]:
+def _wrapped(text: str, width: int, font: Font) -> list[str]:
     """The text in at most three lines, broken after underscores and spaces."""
     lines: list[str] = []
     for word in re.findall(r"[^_\s]+[_\s]?|[_\s]", text):
@@ -150,21 +133,4 @@ def _wrapped(text: str, width: int, font: _Font) -> list[str]:
             lines.append(word)
     if len(lines) > _HEADING_LINES:
         lines = [*lines[: _HEADING_LINES - 1], "".join(lines[_HEADING_LINES - 1 :])]
-    return [_shortened(line, width, font) for line in lines]
-
-
-def _shortened(text: str, width: int, font: _Font) -> str:
-    text = " ".join(text.split())
-    while text and font.getlength(text) > width:
-        text = text[:-2].rstrip() + "…"
-        if text == "…":
-            return ""
-    return text
-
-
-def _encoded(sheet: Image.Image, colors: int | None) -> bytes:
-    if colors is not None:
-        sheet = sheet.quantize(colors, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    buffer = io.BytesIO()
-    sheet.save(buffer, "PNG")
-    return buffer.getvalue()
+    return [shortened(line, width, font) for line in lines]

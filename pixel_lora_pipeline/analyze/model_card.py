@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from pixel_lora_pipeline.analyze.comparison import Comparison
 from pixel_lora_pipeline.analyze.issues import Issue
+from pixel_lora_pipeline.analyze.rollup_figures import SCORES
 
 # Tags in at least this share of all captions are what the LoRA was trained under; a few captions are always odd.
 _TRIGGER_SHARE: Final = 0.95
@@ -26,15 +27,6 @@ _PARAMETERS: Final = (
     "img_count",
     "seed",
 )
-_FIGURES: Final[Mapping[str, tuple[str, ...]]] = {
-    "Overall": ("overall_score",),
-    "Colour accuracy": ("color_accuracy", "overall"),
-    "Background": ("color_accuracy", "background_accuracy"),
-    "Hair colour": ("color_accuracy", "hair_accuracy"),
-    "Accessories": ("color_accuracy", "accessory_accuracy"),
-    "Style quality": ("style_quality", "overall"),
-    "Pixel-art purity": ("style_quality", "pixel_art_purity"),
-}
 
 
 @dataclass(frozen=True)
@@ -137,7 +129,7 @@ def _front_matter(content: CardContent, triggers: Sequence[str]) -> str:
 
 def _figures(metrics: Mapping[str, Any]) -> str:
     rows = ["| Measure | Score | 95 % interval |", "|---|---:|---:|"]
-    for label, path in _FIGURES.items():
+    for label, path in SCORES.items():
         value, interval = _at(metrics, path), _at(metrics.get("intervals") or {}, path)
         if isinstance(value, int | float):
             between = f"{interval[0]:.1f} to {interval[1]:.1f}" if isinstance(interval, list | tuple) else ""

@@ -1,11 +1,12 @@
 """All images of a checkpoint in one picture, enlarged without smoothing."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from PIL import Image, ImageDraw, ImageFont
+
+from pixel_lora_pipeline.validate.crisp_picture import encoded, fitted, opened, shortened
 
 SIZE_LIMIT: Final = 200_000
 """Bytes. Larger pictures embedded in metadata make Dagster's UI slow (dagster issue 17189)."""
@@ -54,21 +55,16 @@ def contact_sheet(images: Sequence[Labelled], *, columns: int = 5, limit: int = 
     """
     if not images:
         raise ValueError("A contact sheet needs at least one image.")
-    pictures = [_opened(labelled.png) for labelled in images]
+    pictures = [opened(labelled.png) for labelled in images]
     for cell in _CELLS:
         sheet = _drawn(images, pictures, columns, cell)
         for colors in _COLORS:
-            encoded = _encoded(sheet, colors)
-            if len(encoded) <= limit:
-                return encoded
-            if len(encoded) > _HOPELESS * limit:
+            picture = encoded(sheet, colors)
+            if len(picture) <= limit:
+                return picture
+            if len(picture) > _HOPELESS * limit:
                 break
     raise ValueError(f"{len(images)} images do not fit on a contact sheet of {limit} bytes. Make several sheets.")
-
-
-def _opened(png: bytes) -> Image.Image:
-    with Image.open(io.BytesIO(png)) as image:
-        return image.convert("RGB")
 
 
 def _drawn(images: Sequence[Labelled], pictures: Sequence[Image.Image], columns: int, cell: int) -> Image.Image:
@@ -82,38 +78,8 @@ def _drawn(images: Sequence[Labelled], pictures: Sequence[Image.Image], columns:
     for index, (labelled, original) in enumerate(zip(images, pictures, strict=True)):
         left = _GAP + index % columns * width
         top = _GAP + index // columns * height
-        picture = _fitted(original, cell)
+        picture = fitted(original, cell)
         sheet.paste(picture, (left + (cell - picture.width) // 2, top + (cell - picture.height) // 2))
         for line, text in enumerate((labelled.title, labelled.subtitle) if is_labelled else ()):
-            pen.text((left, top + cell + 1 + 12 * line), _shortened(text, cell, font), fill=_INK, font=font)
+            pen.text((left, top + cell + 1 + 12 * line), shortened(text, cell, font), fill=_INK, font=font)
     return sheet
-
-
-def _fitted(image: Image.Image, cell: int) -> Image.Image:
-    longest = max(image.size)
-    if longest <= cell:
-        factor = cell // longest
-        size = (image.width * factor, image.height * factor)
-    else:
-        factor = -(-longest // cell)
-        size = (max(1, image.width // factor), max(1, image.height // factor))
-    return image.resize(size, Image.Resampling.NEAREST)
-
-
-def _shortened(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    while text and font.getlength(text) > width:
-        text = text[:-2].rstrip() + "…"
-        if text == "…":
-            return ""
-    return text
-
-
-def _encoded(sheet: Image.Image, colors: int | None) -> bytes:
-    if colors is not None:
-        # A ninth of the pixels shows the same colours, and choosing a palette is what takes long.
-        sample = sheet.resize((-(-sheet.width // 3), -(-sheet.height // 3)), Image.Resampling.NEAREST)
-        palette = sample.quantize(colors, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-        sheet = sheet.quantize(palette=palette, dither=Image.Dither.NONE)
-    buffer = io.BytesIO()
-    sheet.save(buffer, "PNG")
-    return buffer.getvalue()

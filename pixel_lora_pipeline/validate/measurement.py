@@ -14,17 +14,14 @@ from pixel_lora_pipeline.validate.colorspace import oklab_of_rgb
 from pixel_lora_pipeline.validate.craft import Craft, count_patches, find_faults
 from pixel_lora_pipeline.validate.dithering import find_dithering
 from pixel_lora_pipeline.validate.expectation import Expectation
-from pixel_lora_pipeline.validate.grid import Grid, find_grid, native_image
-from pixel_lora_pipeline.validate.palette import Palette, extract_palette
+from pixel_lora_pipeline.validate.grid import Grid
+from pixel_lora_pipeline.validate.native_view import NativeView, native_view
+from pixel_lora_pipeline.validate.palette import Palette
 from pixel_lora_pipeline.validate.palette_drift import PaletteDrift, palette_drift
 from pixel_lora_pipeline.validate.region import runs_of
-from pixel_lora_pipeline.validate.snap import OPAQUE, snap_to_grid
 from pixel_lora_pipeline.validate.style import Style, measure_style
 
 METRICS_VERSION: Final = "2"
-# Without a grid there is no native size: the picture is averaged down to at most this many cells a side, about
-# the largest sprite that portraits are drawn as.
-_CELLS_WITHOUT_GRID: Final = 64
 _LISTED_COLORS: Final = 16
 # Cells listed for each fault of craft.
 LISTED_CELLS: Final = 64
@@ -124,16 +121,20 @@ def measure_image(
     ValueError
         If `image` is not uint8 of that shape, or is empty.
     """
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (3, 4) or image.size == 0:
-        raise ValueError(
-            f"cannot measure an array of shape {image.shape} and type {image.dtype}: "
-            "expected uint8 of shape (height, width, 3 or 4). decode_png gives that for any image file"
-        )
+    return measure_view(native_view(image), expectation, training_palette)
+
+
+def measure_view(
+    view: NativeView,
+    expectation: Expectation | None = None,
+    training_palette: NDArray[np.uint8] | None = None,
+) -> ImageMeasurement:
+    """Measure an image of which the native size is known; see `measure_image`."""
     expectation = expectation or Expectation()
-    visible, grid, rgb, palette = _at_native_size(image)
-    colors = measure_colors(oklab_of_rgb(rgb), palette, expectation)
+    grid, palette = view.grid, view.palette
+    colors = measure_colors(oklab_of_rgb(view.rgb), palette, expectation)
     dithering = find_dithering(palette)
-    style = measure_style(visible[..., :3], grid, rgb, palette, dithering.quality)
+    style = measure_style(view.visible[..., :3], grid, view.rgb, palette, dithering.quality)
     craft = find_faults(palette, dithering.cells) if grid.pixel_size is not None else None
     overall_color, overall_style = colors.overall, style.overall_style_score
     return ImageMeasurement(
@@ -157,20 +158,6 @@ def measure_image(
     )
 
 
-def snapped_copy(image: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
-    """The image on its own grid in its own palette, uint8[rows, columns, 3 or 4]; None where it has no grid."""
-    visible, grid, _, palette = _at_native_size(image)
-    return snap_to_grid(visible, grid, palette) if grid.pixel_size is not None else None
-
-
-def _at_native_size(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], Grid, NDArray[np.uint8], Palette]:
-    """What is visible of the image, its grid, its colours at native size and their palette."""
-    visible = _visible(image)
-    grid = find_grid(visible)
-    native = native_image(visible, grid) if grid.pixel_size is not None else _averaged_down(visible)
-    return visible, grid, native[..., :3], extract_palette(native[..., :3], _opaque(native))
-
-
 def _stored_grid(stored: Mapping[str, Any]) -> Grid:
     """The grid of `to_dict`; the first version stored four numbers of it."""
     size, phase, cell, lines = (stored.get(key) for key in ("pixel_size", "phase", "cell", "lines"))
@@ -183,32 +170,6 @@ def _stored_grid(stored: Mapping[str, Any]) -> Grid:
         (cell[0], cell[1]) if cell is not None else None if size is None else (size, size),
         None if lines is None else (tuple(lines[0]), tuple(lines[1])),
     )
-
-
-def _visible(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The image with black behind what is transparent, so that invisible colours make no edges."""
-    if image.shape[2] == 3:
-        return image
-    if image[..., 3].min() == 255:
-        return image[..., :3]
-    return np.where(image[..., 3:] >= OPAQUE, image, np.uint8(0))
-
-
-def _opaque(native: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    if native.shape[2] == 3:
-        return np.ones(native.shape[:2], dtype=bool)
-    return native[..., 3] >= OPAQUE
-
-
-def _averaged_down(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The image in square blocks of whole pixels, each at its mean; what is left over at the end is cut off."""
-    height, width = image.shape[:2]
-    side = min(-(-max(height, width) // _CELLS_WITHOUT_GRID), height, width)
-    rows, columns = height // side, width // side
-    whole = np.ascontiguousarray(image[: rows * side, : columns * side])
-    # Rows first: they are contiguous, and what is left is small.
-    sums = whole.reshape(rows, side, -1).sum(axis=1, dtype=np.uint32)
-    return np.asarray(np.rint(sums.reshape(rows, columns, side, -1).sum(axis=2) / side**2), dtype=np.uint8)
 
 
 def _style_quality(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pixel_lora_pipeline.validate.grid import Grid, find_grid, native_image
-from pixel_lora_pipeline.validate.measurement import snapped_copy
+from pixel_lora_pipeline.validate.native_view import native_view
 from pixel_lora_pipeline.validate.palette import extract_palette
 from pixel_lora_pipeline.validate.snap import snap_to_grid
 from pixel_lora_pipeline_tests.validate.sprites import BACKGROUND, enlarged, noise, portrait, rgb, softened
@@ -13,12 +13,12 @@ from pixel_lora_pipeline_tests.validate.sprites import BACKGROUND, enlarged, noi
 def test_a_clean_sprite_comes_back_as_it_was_drawn() -> None:
     sprite = portrait()
     for scale in (1, 3, 8):
-        assert np.array_equal(snapped_copy(enlarged(sprite, scale)), sprite)
+        assert np.array_equal(native_view(enlarged(sprite, scale)).snapped(), sprite)
 
 
 def test_a_soft_sprite_is_drawn_again_in_its_few_colours() -> None:
     sprite = portrait()
-    snapped = snapped_copy(softened(enlarged(sprite, 12)))
+    snapped = native_view(softened(enlarged(sprite, 12))).snapped()
     assert snapped is not None
     assert snapped.shape == sprite.shape
     assert len(np.unique(snapped.reshape(-1, 3), axis=0)) <= len(np.unique(sprite.reshape(-1, 3), axis=0)) + 1
@@ -36,14 +36,14 @@ def test_every_cell_gets_a_colour_of_the_given_palette() -> None:
 def test_transparency_is_all_or_nothing() -> None:
     sprite = portrait()
     alpha = np.where((sprite == np.array(rgb(BACKGROUND))).all(axis=2), 0, 255).astype(np.uint8)
-    snapped = snapped_copy(enlarged(np.dstack([sprite, alpha]), 8))
+    snapped = native_view(enlarged(np.dstack([sprite, alpha]), 8)).snapped()
     assert snapped is not None
     assert np.array_equal(snapped[..., 3], alpha)
     assert not snapped[alpha == 0].any()
 
 
 def test_without_a_grid_there_is_no_copy() -> None:
-    assert snapped_copy(noise(64)) is None
+    assert native_view(noise(64)).snapped() is None
     palette = extract_palette(noise(8), np.ones((8, 8), dtype=bool))
     with pytest.raises(ValueError, match="no pixel grid"):
         snap_to_grid(noise(64), Grid(None, None, 0.0, None), palette)
@@ -57,9 +57,9 @@ def test_an_empty_palette_is_refused() -> None:
 
 
 def test_snapping_again_changes_nothing() -> None:
-    snapped = snapped_copy(softened(enlarged(portrait(), 12)))
+    snapped = native_view(softened(enlarged(portrait(), 12))).snapped()
     assert snapped is not None
-    again = snapped_copy(enlarged(snapped, 12))
+    again = native_view(enlarged(snapped, 12)).snapped()
     assert again is not None
     assert np.abs(again.astype(int) - snapped).max() <= 1
 

@@ -19,22 +19,12 @@ from pixel_lora_pipeline.analyze.report.content import (
 from pixel_lora_pipeline.analyze.report.headline import headline
 from pixel_lora_pipeline.analyze.report.side_by_side import SideBySide
 from pixel_lora_pipeline.analyze.report.turning_points import turning_points
+from pixel_lora_pipeline.analyze.rollup_figures import FIGURES
 from pixel_lora_pipeline.analyze.tested_image import measured
 
 SCHEMA: Final = 1
 
 _DIGITS: Final = 4
-# Figures of an epoch, with the place of each in its rollup.
-ROLLUP_FIGURES: Final[Mapping[str, tuple[str, ...]]] = {
-    "Overall": ("overall_score",),
-    "Colour accuracy": ("color_accuracy", "overall"),
-    "Background": ("color_accuracy", "background_accuracy"),
-    "Hair colour": ("color_accuracy", "hair_accuracy"),
-    "Accessories": ("color_accuracy", "accessory_accuracy"),
-    "Style quality": ("style_quality", "overall"),
-    "Pixel-art purity": ("style_quality", "pixel_art_purity"),
-    "Colours": ("style_quality", "color_palette_size"),
-}
 
 
 def epoch_document(content: EpochContent, rows: Sequence[SideBySide]) -> dict[str, Any]:
@@ -140,7 +130,7 @@ def _progress(epochs: Sequence[EpochScores], verdict: RunVerdict | None) -> list
             scores = measured[epoch]
             row |= _score_of_epoch(scores)
             row["n_images"], row["n_prompts"] = scores.metrics.get("n_images"), scores.metrics.get("n_prompts")
-            row["figures"] = {label: figure_of(scores.metrics, path) for label, path in ROLLUP_FIGURES.items()}
+            row["figures"] = {label: figure_of(scores.metrics, path) for label, path in FIGURES.items()}
         point = curve.get(epoch)
         row["fitted"] = None if point is None else point.fitted
         row["fitted_interval"] = None if point is None else (point.low, point.high)
