@@ -10,11 +10,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from pixel_lora_pipeline.backfill_command import backfill
+from pixel_lora_pipeline.commands.backfill import backfill
+from pixel_lora_pipeline.commands.notify import notify_app
+from pixel_lora_pipeline.commands.parameters import diff, parameters, runs
+from pixel_lora_pipeline.commands.reports import grid, promote, report
 from pixel_lora_pipeline.config import Settings
-from pixel_lora_pipeline.notify_commands import notify_app
-from pixel_lora_pipeline.parameter_commands import diff, parameters, runs
-from pixel_lora_pipeline.report_commands import grid, promote, report
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -103,7 +103,7 @@ def measure(
     as_json: Json = False,
 ) -> None:
     """Measure images against their prompt, and draw what the scores rest on."""
-    from pixel_lora_pipeline.measure_command import measure_file, shown
+    from pixel_lora_pipeline.commands.measure import measure_file, shown
     from pixel_lora_pipeline.validate.image_reading import ImageFileError
     from pixel_lora_pipeline.validate.semantic import SemanticScorer
 

@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "pixel_lora_pipeline"
 # Each may import itself, what stands before it, and the modules at the top of the package.
-ORDER = ("train", "validate", "analyze", "learn", "improve", "store", "notify", "embedded", "lab", "defs")
+ORDER = ("train", "validate", "analyze", "learn", "improve", "store", "notify", "embedded", "lab", "commands", "defs")
 
 
 def imports_of(path: Path) -> set[str]:

@@ -1,7 +1,7 @@
 """All figures of a report as JSON values: what is shown is read from here, so that page and JSON say the same."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -82,16 +82,16 @@ def figure_of(metrics: Mapping[str, Any], path: Sequence[str]) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def json_ready(value: Any) -> Any:
+def json_ready(value: Any, rounded: Callable[[float], float] = lambda value: round(value, _DIGITS)) -> Any:
     """Tuples as lists, keys as texts, fractions at four digits, and None for what JSON has no word for."""
     if isinstance(value, Mapping):
-        return {printable(str(key)): json_ready(item) for key, item in value.items()}
+        return {printable(str(key)): json_ready(item, rounded) for key, item in value.items()}
     if isinstance(value, str):
         return printable(value)
     if isinstance(value, list | tuple):
-        return [json_ready(item) for item in value]
+        return [json_ready(item, rounded) for item in value]
     if isinstance(value, float):
-        return round(value, _DIGITS) if math.isfinite(value) else None
+        return rounded(value) if math.isfinite(value) else None
     return value
 
 

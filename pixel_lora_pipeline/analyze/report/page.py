@@ -1,20 +1,18 @@
 """The reports as pages: one file each, with no script and nothing from outside."""
 
 import base64
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pixel_lora_pipeline.analyze.report.cells import Cells, native_cells, outline, png_of_cells
 from pixel_lora_pipeline.analyze.report.charts import Course, metric_charts, progress_chart
 from pixel_lora_pipeline.analyze.report.content import EpochContent, ReportImage, RunContent
-from pixel_lora_pipeline.analyze.report.document import epoch_document, main_score, printable, run_document
+from pixel_lora_pipeline.analyze.report.document import epoch_document, main_score, run_document
+from pixel_lora_pipeline.analyze.report.frame import render_page
 from pixel_lora_pipeline.analyze.report.side_by_side import SideBySide, one_seed_each, side_by_side
 
 MOST_BYTES: Final = 15_000_000
@@ -22,8 +20,6 @@ MOST_BYTES: Final = 15_000_000
 
 # Shown below the progress chart, in this order.
 _CHARTED: Final = ("Colour accuracy", "Background", "Hair colour", "Accessories", "Style quality", "Pixel-art purity")
-# Upper ends of the shares (0-1) that the table of issues tells apart by shade.
-_SHADES: Final = (0.0, 0.1, 0.3, 0.6, 1.0)
 
 
 @dataclass(frozen=True)
@@ -84,48 +80,15 @@ def run_report(content: RunContent) -> Report:
     return Report(_page("run.html.jinja", document, grid=grid), document)
 
 
-@cache
-def _environment() -> Environment:
-    # On for every template, whatever it is called; a misspelt name is an error and not an empty place.
-    environment = Environment(
-        autoescape=True,
-        loader=PackageLoader("pixel_lora_pipeline.analyze.report"),
-        undefined=StrictUndefined,
-        finalize=_finalized,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(points=_points, signed=_signed, percent=_percent, probability=_probability, shade=_shade)
-    return environment
-
-
-def _finalized(value: Any) -> Any:
-    """What the templates show of a value: texts come from anywhere."""
-    return printable(value) if type(value) is str else value
-
-
-@cache
-def _style() -> Markup:
-    source, _, _ = PackageLoader("pixel_lora_pipeline.analyze.report").get_source(_environment(), "report.css")
-    return Markup(source)  # noqa: S704 - a file of this package
-
-
 def _page(template: str, document: Mapping[str, Any], **shown: Any) -> str:
-    style = _style()
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return (
-        _environment()
-        .get_template(template)
-        .render(
-            report=document,
-            style=style,
-            style_source=f"'sha256-{digest}'",
-            forest_reach=_forest_reach,
-            progress=_progress_chart(document),
-            metrics=_metric_charts(document),
-            json_name=f"{page_stem(document)}.json",
-            **shown,
-        )
+    return render_page(
+        template,
+        document,
+        json_name=f"{page_stem(document)}.json",
+        forest_reach=_forest_reach,
+        progress=_progress_chart(document),
+        metrics=_metric_charts(document),
+        **shown,
     )
 
 
@@ -205,31 +168,3 @@ def _forest_reach(differences: Sequence[Mapping[str, Any]]) -> float:
 
 def _uri(png: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
-
-
-def _points(value: float | None, digits: int = 1) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
-
-
-def _signed(value: float | None, digits: int = 1) -> str:
-    if value is None:
-        return "–"
-    shown = f"{value:+.{digits}f}"
-    return "0" if float(shown) == 0.0 else shown.replace("-", "−")
-
-
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.0f} %"
-
-
-def _probability(value: float) -> str:
-    """In percent, and never certainty: it comes from a model and from finitely many draws."""
-    percent = round(100 * value)
-    return "> 99 %" if percent > 99 else "< 1 %" if percent < 1 else f"{percent} %"
-
-
-def _shade(share: float | None) -> str:
-    """Class of a cell in the table of issues."""
-    if share is None:
-        return "unseen"
-    return f"s{next(number for number, end in enumerate(_SHADES) if share <= end)}"

@@ -41,6 +41,7 @@ _PRESENTATION: Final = frozenset(
 )
 _RC: Final[dict[Any, Any]] = {
     "svg.fonttype": "none",  # text stays text: it can be searched, copied and read aloud
+    "text.parse_math": False,  # labels are names from files, in which a dollar is a dollar
     "font.size": 11,
     "text.color": INK,
     "axes.edgecolor": LINE,

@@ -9,9 +9,9 @@ import typer
 from click.testing import Result
 from typer.testing import CliRunner
 
-from pixel_lora_pipeline.backfill_command import backfill
+from pixel_lora_pipeline.commands.backfill import backfill
+from pixel_lora_pipeline.commands.parameters import diff, parameters, runs
 from pixel_lora_pipeline.config import PROJECT_ROOT
-from pixel_lora_pipeline.parameter_commands import diff, parameters, runs
 from pixel_lora_pipeline.store import Store, UnknownRunError
 from pixel_lora_pipeline_tests.store.checkpoint_files import save_checkpoint
 from pixel_lora_pipeline_tests.store.test_checkpoints import rows
