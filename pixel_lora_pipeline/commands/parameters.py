@@ -41,16 +41,14 @@ def runs(
 ) -> None:
     """List training runs, the newest first, with the parameters that were asked for."""
     from pixel_lora_pipeline.configured_store import configured_store
-    from pixel_lora_pipeline.store.runs import Runs
     from pixel_lora_pipeline.train.run_query import QueryError, names_in, parse_run_query
 
     with configured_store(Settings()) as store:
-        described = Runs(store.database)
         try:
-            condition = None if where is None else parse_run_query(where, described.names())
+            condition = None if where is None else parse_run_query(where, store.runs.names())
         except QueryError as error:
             raise typer.BadParameter(str(error), param_hint="--where") from error
-        found = described.find(condition)
+        found = store.runs.find(condition)
     asked = [] if condition is None else names_in(condition)
     if as_json:
         print(json.dumps([_run_document(run) for run in found], default=str))
@@ -71,12 +69,10 @@ def diff(
 ) -> None:
     """Show the parameters in which two runs differ, calculated ones as well, and where each value is from."""
     from pixel_lora_pipeline.configured_store import configured_store
-    from pixel_lora_pipeline.store.runs import Runs
     from pixel_lora_pipeline.train.parameter_difference import differing_parameters
 
     with configured_store(Settings()) as store:
-        described = Runs(store.database)
-        a, b = described.get(run_a), described.get(run_b)
+        a, b = store.runs.get(run_a), store.runs.get(run_b)
     differences = differing_parameters(a.parameters, b.parameters)
     if as_json:
         document = {

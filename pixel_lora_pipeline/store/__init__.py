@@ -11,12 +11,15 @@ from pixel_lora_pipeline.store.embedded_postgres import EmbeddedPostgresError, e
 from pixel_lora_pipeline.store.epochs import EpochRow, Epochs, UnknownEpochError, UnknownRunError
 from pixel_lora_pipeline.store.image_store import ImageStore, ImageStoreError
 from pixel_lora_pipeline.store.images import Images, StoredImage, TestImage, fingerprint_hash
+from pixel_lora_pipeline.store.knowledge import Knowledge, StoredReport
 from pixel_lora_pipeline.store.landed_files import LandedFile, LandedFiles, UnknownFileError
 from pixel_lora_pipeline.store.metrics_versions import MeasuredEpoch, MetricsVersions
 from pixel_lora_pipeline.store.migrations import MigrationError, SchemaState, check, migrate
 from pixel_lora_pipeline.store.notifications import Event, Message, Notification, Notifications
 from pixel_lora_pipeline.store.quarantine import Quarantine, RefusedCheckpoint
 from pixel_lora_pipeline.store.release_folder import Release, ReleaseError, ReleaseFolder
+from pixel_lora_pipeline.store.results import EpochIssues, Results, RunResult
+from pixel_lora_pipeline.store.runs import DescribedRun, Runs
 from pixel_lora_pipeline.store.suites import Suites, UnknownSuiteError
 from pixel_lora_pipeline.store.urls import DatabaseUrlError, dagster_url, normalize_url, without_password
 
@@ -30,9 +33,11 @@ __all__ = [
     "DatabaseError",
     "DatabaseUrlError",
     "Depths",
+    "DescribedRun",
     "DueRun",
     "EmbeddedPostgresError",
     "EpochDepth",
+    "EpochIssues",
     "EpochRow",
     "Epochs",
     "EvaluatedEpoch",
@@ -40,6 +45,7 @@ __all__ = [
     "ImageStore",
     "ImageStoreError",
     "Images",
+    "Knowledge",
     "LandedFile",
     "LandedFiles",
     "MeasuredEpoch",
@@ -55,12 +61,16 @@ __all__ = [
     "Release",
     "ReleaseError",
     "ReleaseFolder",
+    "Results",
     "RowId",
+    "RunResult",
     "RunRow",
+    "Runs",
     "SchemaState",
     "Store",
     "StoredCheckpoint",
     "StoredImage",
+    "StoredReport",
     "Suites",
     "TestImage",
     "UnknownCheckpointError",
@@ -109,5 +119,8 @@ class Store:
         self.metrics_versions = MetricsVersions(self.database)
         self.notifications = Notifications(self.database, channels)
         self.conclusions = Conclusions(self.database, self.notifications)
+        self.runs = Runs(self.database)
+        self.results = Results(self.database)
+        self.knowledge = Knowledge(self.database, self.notifications)
         self.quarantine = Quarantine(self.database, self.notifications)
         self.landed_files = LandedFiles(self.database)

@@ -83,6 +83,40 @@ OBSERVED_PARAMETERS: Final = {
 """What no file of a training says, and a person has to."""
 
 
+# Parts of a configuration that somebody chooses before a training; what is only counted or calculated has others.
+_CHOSEN_SECTIONS: Final = frozenset({"train", "network_args", "network_args(lycoris)", "dataset", "sdxl", "observed"})
+# What the data and the base model are is chosen too, and known from what is counted of them.
+_CHOSEN_FACTS: Final = frozenset(
+    {
+        "base_model_version",
+        "pretrained_model_name_or_path",
+        "num_images",
+        "caption_complexity",
+        "hex_codes_per_caption",
+        "network_weights",
+    }
+)
+# Where files lie, how often something is saved, sampled or validated, and texts that hold other parameters.
+_NOT_OF_THE_PICTURE: Final = frozenset(
+    {
+        "train_data_dir",
+        "reg_data_dir",
+        "dataset_config",
+        "caption_extension",
+        "custom_attributes",
+        "network_args",
+        "save_every_n_epochs",
+        "save_every_n_steps",
+        "save_last_n_epochs",
+        "sample_every_n_epochs",
+        "validate_every_n_epochs",
+        "validate_every_n_steps",
+        "max_validation_steps",
+        "max_data_loader_n_workers",
+    }
+)
+
+
 @cache
 def taxonomy() -> dict[str, Parameter]:
     """Every parameter by name: Kohya's in the table's order, then those measured, calculated and observed."""
@@ -92,6 +126,20 @@ def taxonomy() -> dict[str, Parameter]:
 def run_taxonomy() -> dict[str, Parameter]:
     """The parameters that all files of a run share."""
     return {name: parameter for name, parameter in taxonomy().items() if name not in PER_FILE_PARAMETERS}
+
+
+def chosen_parameters() -> dict[str, Parameter]:
+    """The parameters that somebody chooses before a training and that may act on its pictures."""
+    return {
+        name: parameter
+        for name, parameter in run_taxonomy().items()
+        if name in _CHOSEN_FACTS
+        or (
+            parameter.section in _CHOSEN_SECTIONS
+            and parameter.category != "provenance"
+            and name not in _NOT_OF_THE_PICTURE
+        )
+    }
 
 
 def is_observable(parameter: Parameter) -> bool:
