@@ -4,10 +4,11 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from pixel_lora_pipeline.commands.backfill import backfill
@@ -54,6 +55,10 @@ def demo() -> None:
 def test_epoch(
     path: Annotated[Path, typer.Argument(help="A checkpoint, wherever it lies.")],
     out: Annotated[Path | None, typer.Option(help="Where the contact sheet is written; beside it by default.")] = None,
+    depth: Annotated[
+        Literal["quick", "medium", "full"],
+        typer.Option(help="How thoroughly: a glance, some prompts, or the whole suite."),
+    ] = "full",
     as_json: Json = False,
 ) -> None:
     """Generate the suite with one checkpoint and measure it, without database or Dagster."""
@@ -79,7 +84,7 @@ def test_epoch(
         evaluation = evaluate_file(
             path,
             generator,
-            load_suite(settings.suite),
+            load_suite(settings.suite).at_depth(depth),
             base_kind(settings.base_model),
             on_progress=lambda done, total: bars.update(task, completed=done, total=total),
             scorer=None if settings.clip_model is None else SemanticScorer(settings.clip_model),
@@ -228,7 +233,7 @@ def doctor(as_json: Json = False) -> None:
     else:
         for finding in findings:
             mark = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "fault": "[red]fault[/]"}[finding.state]
-            console.print(f"{mark:>18}  {finding.subject}: {finding.message}")
+            console.print(f"{mark:>18}  {finding.subject}: {escape(finding.message)}")
     raise typer.Exit(1 if any(finding.state == "fault" for finding in findings) else 0)
 
 

@@ -31,6 +31,8 @@ def examine(settings: Settings) -> list[Finding]:
         *_database(settings),
         *_folders(settings),
         *_base_model(settings),
+        *_suite(settings),
+        *_clip_model(settings),
         *_device(settings),
         *_port(settings),
         *_notifications(settings),
@@ -113,6 +115,36 @@ def _base_model(settings: Settings) -> Iterator[Finding]:
             f"{model} is taken from the hub's local cache; nothing is downloaded unless "
             "PIXEL_LORA_ALLOW_DOWNLOADS=true.",
         )
+
+
+def _suite(settings: Settings) -> Iterator[Finding]:
+    from pixel_lora_pipeline.validate import SuiteError, base_kind, load_suite
+
+    try:
+        suite = load_suite(settings.suite)
+        images = suite.requests(base_kind(settings.base_model))
+    except SuiteError as error:
+        yield Finding("prompt suite", "fault", str(error))
+        return
+    yield Finding(
+        "prompt suite", "ok", f"{suite.name}: {len(suite.prompts)} prompts, {len(images)} images at full depth"
+    )
+
+
+def _clip_model(settings: Settings) -> Iterator[Finding]:
+    import numpy as np
+
+    from pixel_lora_pipeline.validate.semantic import SemanticModelError, SemanticScorer
+
+    if settings.clip_model is None:
+        yield Finding("CLIP model", "ok", "none configured: that score is left out (PIXEL_LORA_CLIP_MODEL)")
+        return
+    try:
+        SemanticScorer(settings.clip_model).measure(np.zeros((64, 64, 3), np.uint8), "a portrait")
+    except SemanticModelError as error:
+        yield Finding("CLIP model", "fault", str(error))
+        return
+    yield Finding("CLIP model", "ok", str(settings.clip_model))
 
 
 def _device(settings: Settings) -> Iterator[Finding]:

@@ -135,7 +135,7 @@ def _supervise(
     with bars:
         generation = bars.add_task("", total=None, visible=False)
         training = bars.add_task("Demo training, steps", total=None, visible=False)
-        evaluation = bars.add_task("Demo epochs evaluated", total=DEMO_EPOCHS) if demo else None
+        evaluation = bars.add_task("Demo epochs evaluated" if demo else "Checkpoints evaluated", total=None)
         while True:
             for part in list(parts):
                 if part.exit_status is None:
@@ -156,15 +156,13 @@ def _supervise(
                 bars.update(
                     generation, description=f"Images of {escape(name)}", completed=painted, total=asked, visible=True
                 )
-            if evaluation is not None:
-                rows = store.epochs.table(None)
-                done = sum(row.evaluation_status == "evaluated" for row in rows)
-                bars.update(evaluation, completed=done, visible=done < DEMO_EPOCHS)
-                if once and done >= DEMO_EPOCHS and not _work_is_left(store):
-                    bars.print(summary_table(rows))
-                    for report in store.conclusions.run_reports():
-                        bars.print(f"Report: {report}", soft_wrap=True)
-                    return 0
+            done, total = store.landed_files.evaluated()
+            bars.update(evaluation, completed=done, total=total, visible=done < total)
+            if once and _demo_is_evaluated(store) and not _work_is_left(store):
+                bars.print(summary_table(store.epochs.table(None)))
+                for report in store.conclusions.run_reports():
+                    bars.print(f"Report: {report}", soft_wrap=True)
+                return 0
             time.sleep(_POLL_SECONDS)
 
 
@@ -194,6 +192,11 @@ def _fail_runs_without_process(environment: Mapping[str, str], *, shared: bool) 
         for run in instance.get_runs(RunsFilter(statuses=_UNFINISHED)):
             if not shared or run.tags.get(HOST_TAG) == socket.gethostname():
                 instance.report_run_failed(run, "The process of this run ended before the run did.")
+
+
+def _demo_is_evaluated(store: Store) -> bool:
+    evaluated = sum(row.evaluation_status == "evaluated" for row in store.epochs.table(None))
+    return evaluated >= DEMO_EPOCHS
 
 
 def _work_is_left(store: Store) -> bool:

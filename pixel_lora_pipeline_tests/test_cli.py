@@ -81,6 +81,8 @@ def test_migrate_check_says_what_is_pending_and_changes_nothing(empty_database: 
         ({"PIXEL_LORA_WATCHED": '["/no/such/folder"]'}, "/no/such/folder does not exist"),
         ({"DATABASE_URL": "postgresql://me:secret@localhost:6543/x"}, "6543"),
         ({"PIXEL_LORA_BASE_MODEL": "/no/such/model"}, "/no/such/model does not exist"),
+        ({"PIXEL_LORA_SUITE": "/no/such/suite.toml"}, "/no/such/suite.toml"),
+        ({"PIXEL_LORA_CLIP_MODEL": "/no/such/clip"}, "CLIP model /no/such/clip"),
     ],
 )
 def test_doctor_names_the_fault_and_keeps_secrets(settings: dict[str, str], said: str, tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import pytest
 from pixel_lora_pipeline.backfilling import backfill
 from pixel_lora_pipeline.embedded.history import HISTORY, write_history
 from pixel_lora_pipeline.learn import assess_parameters
-from pixel_lora_pipeline.training_history import TrainingHistory, read_history
 from pixel_lora_pipeline.store import Store
+from pixel_lora_pipeline.training_history import TrainingHistory, read_history
 
 
 @pytest.fixture(scope="module")

@@ -55,6 +55,22 @@ class LandedFiles:
             )
             return {(row["path"], row["size"], row["mtime_ns"], int(row["inode"])) for row in rows}
 
+    def evaluated(self) -> tuple[int, int]:
+        """How many of the complete files are evaluated, and how many there are."""
+        with self._database.connection() as connection:
+            row = connection.execute(
+                """
+                SELECT count(*) AS landed,
+                       count(*) FILTER (WHERE EXISTS (
+                           SELECT FROM epoch_results
+                           WHERE checkpoint_signature = file.signature AND evaluation_status = 'evaluated'
+                       )) AS evaluated
+                FROM landed_files file WHERE partition_key IS NOT NULL
+                """
+            ).fetchone()
+        assert row is not None  # noqa: S101 - a count is always one row
+        return row["evaluated"], row["landed"]
+
     def newest(self, partition_key: str) -> LandedFile:
         """The file that landed last under a partition key.
 

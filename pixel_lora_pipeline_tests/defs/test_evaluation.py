@@ -63,6 +63,7 @@ def test_an_epoch_that_landed_is_evaluated(
 
     first = evaluate(instance, str(keys[0]))
     assert first.success, [event.message for event in first.all_events if event.is_failure]
+    assert store.landed_files.evaluated() == (1, EPOCHS)
     checks = {check.check_name: check.passed for check in first.get_asset_check_evaluations()}
     assert checks["images_are_complete"], checks
 
