@@ -105,20 +105,32 @@ def measure(
     overlay: Annotated[
         Path | None, typer.Option(help="Where the explaining picture is written (file or folder); beside by default.")
     ] = None,
+    training_images: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the pictures that were trained on: also how far colours have drifted."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure images against their prompt, and draw what the scores rest on."""
     from pixel_lora_pipeline.commands.measure import measure_file, shown
+    from pixel_lora_pipeline.epoch_measurement import palette_of_images
+    from pixel_lora_pipeline.train.training_images import image_files
     from pixel_lora_pipeline.validate.image_reading import ImageFileError
     from pixel_lora_pipeline.validate.semantic import SemanticScorer
 
     if overlay is not None and len(images) > 1 and not overlay.is_dir():
         raise typer.BadParameter(f"{overlay} is no folder, and {len(images)} images need one each.")
+    palette = None
+    if training_images is not None:
+        folders = [training_images, *sorted(training_images.iterdir())] if training_images.is_dir() else []
+        palette = palette_of_images([path for folder in folders if folder.is_dir() for path in image_files(folder)])
+        if palette is None:
+            raise typer.BadParameter(f"{training_images} holds no pictures that can be read, nor do folders in it.")
     settings, refused = Settings(), False
     scorer = None if settings.clip_model is None else SemanticScorer(settings.clip_model)
     for path in images:
         try:
-            file = measure_file(path, prompt, overlay, scorer)
+            file = measure_file(path, prompt, overlay, scorer, palette)
         except ImageFileError as error:  # the others are measured all the same
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
             refused = True

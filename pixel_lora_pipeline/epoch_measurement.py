@@ -1,9 +1,15 @@
 """Stored images to stored numbers: what the assets of an epoch do, and `pixel-lora remeasure` does again."""
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pixel_lora_pipeline.store import RowId, Store, StoredImage
+from pixel_lora_pipeline.train.training_images import training_image_files
 from pixel_lora_pipeline.validate import (
     METRICS_VERSION,
     Evaluation,
@@ -13,10 +19,15 @@ from pixel_lora_pipeline.validate import (
     evaluate_images,
     is_measured,
 )
+from pixel_lora_pipeline.validate.colorspace import hex_of_rgb, rgb_of_hex
 from pixel_lora_pipeline.validate.image_file import png_bytes
+from pixel_lora_pipeline.validate.image_reading import ImageFileError, read_image
 from pixel_lora_pipeline.validate.measurement import decode_png, measure_view
 from pixel_lora_pipeline.validate.native_view import native_view
 from pixel_lora_pipeline.validate.semantic import NOT_CONFIGURED, SemanticScorer
+from pixel_lora_pipeline.validate.training_palette import spread, training_palette
+
+_log = logging.getLogger(__name__)
 
 
 def measure_images(
@@ -25,6 +36,7 @@ def measure_images(
     expectation_of: Callable[[StoredImage], Expectation],
     scorer: SemanticScorer | None,
     *,
+    training_palette: NDArray[np.uint8] | None = None,
     again: bool = False,
 ) -> int:
     """Measure those images of the store that the current metrics have not measured, and return how many there were.
@@ -39,6 +51,8 @@ def measure_images(
         What an image should show.
     scorer
         The configured CLIP model, if any.
+    training_palette
+        The colours that the checkpoint was trained on, see `palette_of_run`.
     again
         Whether to measure all of them.
 
@@ -58,12 +72,48 @@ def measure_images(
         pixels = decode_png(store.image_files.read(image.image_sha256))
         semantic = NOT_CONFIGURED if scorer is None else scorer.measure(pixels, image.prompt)
         view = native_view(pixels)
-        measured[image.id] = {**measure_view(view, expectation).to_dict(), "semantic": semantic}
+        measured[image.id] = {**measure_view(view, expectation, training_palette).to_dict(), "semantic": semantic}
         copy = view.snapped()
         if copy is not None:
             snapped[image.id] = png_bytes(copy)
     store.images.set_metrics(measured, METRICS_VERSION, snapped)
     return len(measured)
+
+
+def palette_of_run(
+    store: Store, run_id: RowId, parameters: Mapping[str, Any] | None = None
+) -> NDArray[np.uint8] | None:
+    """The colours of the pictures that a run was trained on, uint8[k, 3]; None where they are not at hand.
+
+    They are looked at once and kept: the pictures may be gone when a later epoch, or a later version of the metrics,
+    is measured.
+
+    Parameters
+    ----------
+    parameters
+        The run's, which say where the pictures lie; None for what was kept.
+    """
+    known = store.runs.training_palette(run_id)
+    if known is None:
+        found = palette_of_images(training_image_files(parameters or {}))
+        if found is None:
+            return None
+        known = [hex_of_rgb(color) for color in found]
+        store.runs.set_training_palette(run_id, known)
+    return np.array([rgb_of_hex(color) for color in known], dtype=np.uint8)
+
+
+def palette_of_images(files: Sequence[Path]) -> NDArray[np.uint8] | None:
+    """The colours of training images, uint8[k, 3]; of many, some that are spread over them are looked at."""
+    return training_palette(_readable(files[at] for at in spread(len(files))))
+
+
+def _readable(files: Iterable[Path]) -> Iterator[NDArray[np.uint8]]:
+    for path in files:
+        try:
+            yield read_image(path)
+        except ImageFileError as error:
+            _log.warning("%s Its colours are left out of the training palette.", error)
 
 
 def evaluate_epoch(store: Store, epoch_id: RowId, images: Sequence[StoredImage]) -> tuple[Evaluation, str]:

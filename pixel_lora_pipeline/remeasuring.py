@@ -3,7 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pixel_lora_pipeline.epoch_measurement import evaluate_epoch, measure_images
+import numpy as np
+from numpy.typing import NDArray
+
+from pixel_lora_pipeline.epoch_measurement import evaluate_epoch, measure_images, palette_of_run
 from pixel_lora_pipeline.store import ImageStoreError, MeasuredEpoch, Store, StoredImage, UnknownSuiteError
 from pixel_lora_pipeline.validate import METRICS_VERSION, Expectation, Suite, parse_expectation, read_suite
 from pixel_lora_pipeline.validate.semantic import SemanticScorer
@@ -63,8 +66,8 @@ def remeasure(
     """
     expectations = _Expectations(store, suite)
 
-    def measured(images: list[StoredImage]) -> int:
-        return measure_images(store, images, expectations.of, scorer, again=again)
+    def measured(images: list[StoredImage], palette: NDArray[np.uint8] | None = None) -> int:
+        return measure_images(store, images, expectations.of, scorer, training_palette=palette, again=again)
 
     done = Remeasured()
     run_id = None if run_name is None else store.conclusions.run(run_name).run_id
@@ -73,7 +76,8 @@ def remeasure(
         done.images += measured([image for image in store.images.of_epoch(None) if image.metrics is not None])
     for at, epoch in enumerate(epochs):
         try:
-            changed = measured(store.images.of_epoch(epoch.epoch_id))
+            palette = palette_of_run(store, epoch.training_run_id)
+            changed = measured(store.images.of_epoch(epoch.epoch_id), palette)
             done.images += changed
             if changed or epoch.metrics.get("metrics_version") != METRICS_VERSION:
                 evaluate_epoch(store, epoch.epoch_id, _rolled_up(store.images.of_epoch(epoch.epoch_id), epoch))

@@ -1,6 +1,7 @@
 """Old images under a new version of the metrics: measured anew, compared, and never generated again."""
 
 import dataclasses
+import shutil
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pixel_lora_pipeline.epoch_measurement import evaluate_epoch, measure_images
+from pixel_lora_pipeline.epoch_measurement import evaluate_epoch, measure_images, palette_of_run
 from pixel_lora_pipeline.remeasuring import remeasure
 from pixel_lora_pipeline.store import RowId, Store, TestImage, UnknownRunError
 from pixel_lora_pipeline.validate import METRICS_VERSION, Suite, load_suite, parse_expectation, rollup
@@ -222,3 +223,39 @@ def test_the_command_says_what_it_did_and_what_it_could_not(store: Store, epoch_
     assert unknown.returncode == 1
     assert "Known runs" in unknown.stderr
     assert "Traceback" not in unknown.stderr
+
+
+def test_the_colours_of_the_training_are_kept_and_measured_against_also_when_its_pictures_are_gone(
+    store: Store, epoch_id: RowId, tmp_path: Path
+) -> None:
+    folder = tmp_path / "train" / "10_pixchar"
+    folder.mkdir(parents=True)
+    (folder / "a.png").write_bytes(png(enlarged(portrait(hair="#2f5fd0"), 4)))
+    (folder / "damaged.png").write_bytes(b"no picture")
+    store.images.add(epoch_id, [image_of("pink"), image_of("blue")])
+    with store.database.connection() as connection:
+        run_id = connection.execute("SELECT training_run_id AS id FROM epoch_results WHERE id = %s", (epoch_id,))
+        (run,) = [row["id"] for row in run_id]
+    assert palette_of_run(store, run) is None
+    palette = palette_of_run(store, run, {"train_data_dir": str(tmp_path / "train")})
+    assert palette is not None
+    shutil.rmtree(tmp_path / "train")
+    assert np.array_equal(palette_of_run(store, run), palette)  # type: ignore[arg-type]
+    measure_images(
+        store,
+        store.images.of_epoch(epoch_id),
+        lambda image: parse_expectation(image.prompt),
+        None,
+        training_palette=palette,
+    )
+    drift = {
+        image.prompt_id: image.metrics["style_quality"]["palette_drift"]
+        for image in store.images.of_epoch(epoch_id)
+        if image.metrics is not None
+    }
+    assert drift["blue"] < 1.0 < drift["pink"], drift
+    evaluation, _ = evaluate_epoch(store, epoch_id, store.images.of_epoch(epoch_id))
+    assert evaluation.metrics["style_quality"]["palette_drift"] == pytest.approx(sum(drift.values()) / 2, abs=0.01)
+    assert remeasure(store, load_suite(), again=True).images == 2
+    kept = {image.prompt_id: image.metrics for image in store.images.of_epoch(epoch_id)}
+    assert kept["pink"] is not None and kept["pink"]["style_quality"]["palette_drift"] == drift["pink"]

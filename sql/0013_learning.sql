@@ -1,5 +1,8 @@
 -- What all runs together say: which parameters matter, which rules held up, and the reports on both.
 
+-- Colours of the pictures that a run was trained on, as #rrggbb, once they were looked at.
+ALTER TABLE training_runs ADD COLUMN IF NOT EXISTS training_palette text[];
+
 -- One row for each metric and class of parameters that the runs cannot tell apart, as of the last assessment.
 SELECT pixel_lora.ensure_table('parameter_evidence');
 

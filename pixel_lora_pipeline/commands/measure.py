@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -19,7 +21,7 @@ from pixel_lora_pipeline.whole_file import write_whole
 _OVERLAY_ENDING = "-overlay.png"
 # Scores that there are only where the prompt names the thing.
 _NAMED_BY = {**SCORE_KEYS, "accessories": "accessory_accuracy"}
-# Scores that compare with the colours of a training's images, which a single file does not bring.
+# Scores that compare with the colours of a training's images, where they are given.
 _OF_TRAINING = {"palette_drift", "off_palette"}
 
 
@@ -54,7 +56,13 @@ class MeasuredFile:
         }
 
 
-def measure_file(path: Path, prompt: str, target: Path | None, scorer: SemanticScorer | None) -> MeasuredFile:
+def measure_file(
+    path: Path,
+    prompt: str,
+    target: Path | None,
+    scorer: SemanticScorer | None,
+    training_palette: NDArray[np.uint8] | None = None,
+) -> MeasuredFile:
     """Measure an image against its prompt and write the overlay beside it, or to `target` (a file or folder).
 
     Raises
@@ -65,7 +73,7 @@ def measure_file(path: Path, prompt: str, target: Path | None, scorer: SemanticS
         If a CLIP model is configured and cannot be used.
     """
     image, expectation = read_image(path), parse_expectation(prompt)
-    measurement = measure_image(image, expectation)
+    measurement = measure_image(image, expectation, training_palette)
     semantic = NOT_CONFIGURED if scorer is None else scorer.measure(image, prompt)
     beside = path.with_name(f"{path.stem}{_OVERLAY_ENDING}")
     written = beside if target is None else target / beside.name if target.is_dir() else target
@@ -117,7 +125,7 @@ def _scores(file: MeasuredFile) -> list[tuple[str, str]]:
         rows += [
             (name, "not named" if name in not_named else _value(value))
             for name, value in group.items()
-            if name not in _OF_TRAINING
+            if name not in _OF_TRAINING or value is not None
         ]
     if grid.pixel_size is None:
         rows.append(("grid", f"none (coherence {grid.coherence:.2f})"))

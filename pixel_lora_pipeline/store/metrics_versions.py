@@ -50,6 +50,7 @@ class MeasuredEpoch:
     """An epoch with its current rollup; `name` is run and epoch, for people."""
 
     epoch_id: RowId
+    training_run_id: RowId
     name: str
     metrics: dict[str, Any]
 
@@ -89,8 +90,10 @@ class MetricsVersions:
         with self._database.connection() as connection:
             rows = connection.execute(
                 """
-                SELECT epoch.id AS epoch_id, concat(run.run_name, ', epoch ', coalesce(epoch.epoch_number::text, '?'),
-                       ', step ' || epoch.step) AS name, epoch.quantitative_metrics::jsonb AS metrics
+                SELECT epoch.id AS epoch_id, run.id AS training_run_id,
+                       concat(run.run_name, ', epoch ', coalesce(epoch.epoch_number::text, '?'),
+                              ', step ' || epoch.step) AS name,
+                       epoch.quantitative_metrics::jsonb AS metrics
                 FROM epoch_results epoch JOIN training_runs run ON run.id = epoch.training_run_id
                 WHERE (%(run)s::text IS NULL OR run.id::text = %(run)s)
                   AND jsonb_typeof(epoch.quantitative_metrics::jsonb) = 'object'

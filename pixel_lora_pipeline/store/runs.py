@@ -1,6 +1,7 @@
 """Runs by what is known of them: view `v_run_parameters`."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -91,6 +92,17 @@ class Runs:
             if row is None:
                 raise _unknown_run(connection, run_name)
         return _described(row)
+
+    def training_palette(self, run_id: RowId) -> list[str] | None:
+        """Colours of the pictures that a run was trained on, as #rrggbb; None if nobody has looked at them."""
+        with self._database.connection() as connection:
+            row = connection.execute("SELECT training_palette FROM training_runs WHERE id = %s", (run_id,)).fetchone()
+        return None if row is None else row["training_palette"]
+
+    def set_training_palette(self, run_id: RowId, colors: Sequence[str]) -> None:
+        """Record the colours of the pictures that a run was trained on."""
+        with self._database.connection() as connection:
+            connection.execute("UPDATE training_runs SET training_palette = %s WHERE id = %s", (list(colors), run_id))
 
 
 def _unknown_run(connection: psycopg.Connection[DictRow], run_name: str) -> UnknownRunError:

@@ -31,6 +31,11 @@ _STYLE: Final[Mapping[str, _Source]] = {
     "dithering_quality": ("style_quality", "dithering_quality"),
     "overall": ("style_quality", "overall_style_score"),
 }
+# What spoils the work of a painter of pixels, in images with a grid: counts and percentages that are no scores.
+_CRAFT: Final[Mapping[str, _Source]] = {
+    name: ("style_quality", name)
+    for name in ("off_grid", "orphan_pixels", "jaggies", "banding", "palette_drift", "off_palette")
+}
 _PALETTE_SIZE: Final[_Source] = ("style_quality", "color_palette_size")
 _PHOTOREALISTIC: Final[_Source] = ("style_quality", "is_photorealistic")
 _TWO_TONED: Final[_Source] = ("color_accuracy", "hair_is_two_toned")
@@ -101,6 +106,7 @@ def rollup(measurements: Sequence[ImageMeasurement], prompt_ids: Sequence[str] |
         },
         "style_quality": {
             **_scores(groups, _STYLE),
+            **_scores(groups, _CRAFT),
             "color_palette_size": None if colors is None else round(colors),
             "photorealistic_share": _round(_mean(_means(groups, _PHOTOREALISTIC)), _DIGITS_OF_SHARE),
         },
@@ -141,7 +147,7 @@ def _told(group: list[Mapping[str, Any]], source: _Source) -> list[float]:
     for metrics in group:
         value: Any = metrics
         for key in source:
-            value = value[key]
+            value = value.get(key)  # of older versions of the metrics not every number is known
         if value is not None:
             values.append(float(value))
     return values

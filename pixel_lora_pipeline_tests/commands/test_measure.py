@@ -94,3 +94,16 @@ def test_a_clip_model_that_is_not_there_is_an_error_and_no_download(image: Path,
     assert result.returncode == 1
     assert "SemanticModelError" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_drift_from_the_colours_of_the_training_is_measured_where_its_pictures_are_given(
+    image: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "train" / "10_pixchar").mkdir(parents=True)
+    Image.fromarray(portrait()).save(tmp_path / "train" / "10_pixchar" / "a.png")
+    given = pixel_lora("measure", str(image), "--training-images", str(tmp_path / "train"), "--json")
+    assert given.returncode == 0, given.stderr
+    assert json.loads(given.stdout)["style_quality"]["palette_drift"] > 1.0, "its background is of another colour"
+    refused = pixel_lora("measure", str(image), "--training-images", str(tmp_path / "nothing"))
+    assert refused.returncode == 2
+    assert "holds no pictures" in refused.stderr

@@ -3,6 +3,8 @@
 import socket
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
 
 import dagster as dg
 
@@ -71,6 +73,10 @@ def _run_request(landing: Landing, plan: Sequence[Depth] | None) -> dg.RunReques
     )
 
 
+# Seconds are counted from 2020 on, so that priorities stay below that of analyses (and of 32 bits) until 2041.
+_LONG_AGO: Final = datetime(2020, 1, 1, tzinfo=UTC).timestamp()
+
+
 def _usefulness(landing: Landing, plan: Sequence[Depth] | None) -> int:
     """Orders a backlog: the newest training first, and of its epochs those that are worth the deepest look.
 
@@ -78,6 +84,6 @@ def _usefulness(landing: Landing, plan: Sequence[Depth] | None) -> int:
     """
     checkpoint = landing.checkpoint
     started_at = checkpoint.run.started_at or landing.sighting.mtime_ns / 1e9
-    return int(started_at // 60) * len(DEPTHS) + DEPTHS.index(
+    return int(started_at - _LONG_AGO) * len(DEPTHS) + DEPTHS.index(
         depth_for(checkpoint.epoch, checkpoint.planned_epochs, plan)
     )

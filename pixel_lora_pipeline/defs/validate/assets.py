@@ -12,7 +12,7 @@ from pixel_lora_pipeline.defs.partitions import checkpoints
 from pixel_lora_pipeline.defs.refusal import refused
 from pixel_lora_pipeline.defs.train.assets import model_checkpoint
 from pixel_lora_pipeline.defs.validate.metadata import evaluation_metadata, images_metadata, measurements_metadata
-from pixel_lora_pipeline.epoch_measurement import evaluate_epoch, measure_images
+from pixel_lora_pipeline.epoch_measurement import evaluate_epoch, measure_images, palette_of_run
 from pixel_lora_pipeline.store import RowId, Store, StoredCheckpoint, StoredImage, TestImage
 from pixel_lora_pipeline.validate import Generator, Suite, asked_images, base_kind, depth_for
 from pixel_lora_pipeline.validate.lora import LoraError
@@ -80,10 +80,17 @@ def quantitative_metrics(
     """Colour, accessories and pixel-art style, measured on every image of the checkpoint."""
     checkpoint = store.checkpoints.get(context.partition_key)
     expected = suite.expectations()
-    images = answers(store, settings, suite, checkpoint)
+    palette = palette_of_run(store, checkpoint.training_run_id, checkpoint.parameters)
+    measure_images(
+        store,
+        answers(store, settings, suite, checkpoint),
+        lambda image: expected[image.prompt_id],
+        semantic_scorer,
+        training_palette=palette,
+    )
     for reference in references(store, checkpoint):
-        images += answers_of(store, settings, suite, checkpoint, reference.epoch_id)
-    measure_images(store, images, lambda image: expected[image.prompt_id], semantic_scorer)
+        images = answers_of(store, settings, suite, checkpoint, reference.epoch_id)
+        measure_images(store, images, lambda image: expected[image.prompt_id], semantic_scorer)
     images = answers(store, settings, suite, checkpoint)
     return dg.MaterializeResult(metadata=measurements_metadata(images))
 
