@@ -25,6 +25,11 @@ METRICS: Final[dict[str, tuple[str, ...]]] = {
 """What is learnt of beside `quality_score` and `best_epoch`: each with its place in an epoch's rollup."""
 
 _OF_RUNS: Final = ("quality_score", "best_epoch")
+CONFIGURATION: Final = "configuration"
+"""Column that is equal for runs which are repetitions of each other."""
+
+# Runs of which not even this is known are no repetitions of each other, however alike they look.
+_LEAST_KNOWN: Final = ("network_dim", "learning_rate")
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,8 @@ class TrainingHistory:
     Attributes
     ----------
     runs
-        A row a run, in the order of their dates: `run_name`, `run_date`, a column a parameter, a column a metric.
+        A row a run, in the order of their dates: `run_name`, `run_date`, `configuration` (the name of the first run
+        that was trained alike but for the seed), a column a parameter, a column a metric.
     parameters
         Columns that were chosen before the training and are known of some run.
     metrics
@@ -74,15 +80,22 @@ def read_history(store: Store) -> TrainingHistory:
         for result in results
     ]
     columns = ["run_name", "run_date", *names, *METRICS, *_OF_RUNS]
-    runs = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys((*METRICS, *_OF_RUNS), float))
+    runs = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys((*METRICS, *_OF_RUNS), float)).copy()
     known = set(runs.columns[runs.notna().any()])
     return TrainingHistory(
-        runs=runs,
+        runs=runs.assign(**{CONFIGURATION: _configurations(runs, [name for name in names if name != "seed"])}),
         parameters=[name for name in names if name in known],
         metrics=[name for name in (*METRICS, *_OF_RUNS) if name in known],
         trajectories=_trajectories(store.results.issues_by_epoch()),
         left_out={version: count for version, count in versions.items() if version != shared},
     )
+
+
+def _configurations(runs: pd.DataFrame, parameters: list[str]) -> pd.Series:
+    """For each run the name of the first that was trained with the same parameters."""
+    contents = pd.util.hash_pandas_object(runs[parameters].astype(str), index=False)
+    alike = runs["run_name"].groupby(contents, sort=False).transform("first")
+    return alike.where(runs[list(_LEAST_KNOWN)].notna().all(axis=1), runs["run_name"])
 
 
 def _figures(result: RunResult, shared: str | None) -> dict[str, float | None]:

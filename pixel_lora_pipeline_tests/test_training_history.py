@@ -86,3 +86,20 @@ def test_an_empty_database_is_an_empty_table(store: Store) -> None:
     history = read_history(store)
     assert len(history.runs) == len(history.trajectories) == 0
     assert history.parameters == history.metrics == []
+
+
+def test_runs_that_differ_in_their_seed_alone_are_repetitions(store: Store, old_runs: Path) -> None:
+    backfill(store, [old_runs], [old_runs / "observations.csv"])
+    with store.database.connection() as connection:
+        connection.execute(
+            """
+            UPDATE training_runs repeated SET all_parameters = first.all_parameters || '{"seed": 7}'
+            FROM training_runs first WHERE first.run_name = 'history_1' AND repeated.run_name = 'history_5'
+            """
+        )
+    history = read_history(store)
+    runs = history.runs.set_index("run_name")
+    assert runs.configuration["history_5"] == runs.configuration["history_1"] == "history_1"
+    assert runs.configuration.nunique() == len(HISTORY) - 1
+    evidence = assess_parameters(history.runs, history.parameters, "background_accuracy", replicate_of="configuration")
+    assert (evidence.n_configs[0], evidence.n_runs[0]) == (len(HISTORY) - 1, len(HISTORY))

@@ -1,5 +1,6 @@
 """Step three of the loop: what the epochs of one run say together."""
 
+from pixel_lora_pipeline.analyze.ab_verdict import ABVerdict, judge_ab
 from pixel_lora_pipeline.analyze.comparison import Comparison, compare
 from pixel_lora_pipeline.analyze.convergence import Convergence, CurvePoint, detect_convergence
 from pixel_lora_pipeline.analyze.epoch_grid import GridRow, epoch_grid
@@ -8,6 +9,7 @@ from pixel_lora_pipeline.analyze.issues import EpochImages, Issue, track_issues
 from pixel_lora_pipeline.analyze.loss_log import Divergence, find_divergence, find_loss_log, read_losses
 
 __all__ = [
+    "ABVerdict",
     "Comparison",
     "Convergence",
     "CurvePoint",
@@ -21,6 +23,7 @@ __all__ = [
     "epoch_grid",
     "find_divergence",
     "find_loss_log",
+    "judge_ab",
     "read_losses",
     "track_issues",
 ]
