@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pixel_lora_pipeline.commands.backfill import backfill
+from pixel_lora_pipeline.commands.learning import diagnose, evidence, impact_report, principles_app
 from pixel_lora_pipeline.commands.notify import notify_app
 from pixel_lora_pipeline.commands.parameters import diff, parameters, runs
 from pixel_lora_pipeline.commands.reports import grid, promote, report
@@ -23,7 +24,8 @@ app = typer.Typer(
     help="Evaluates every epoch of a pixel-art LoRA and says what to train next.",
 )
 app.add_typer(notify_app, name="notify")
-for command in (report, grid, promote, backfill, runs, diff, parameters):
+app.add_typer(principles_app, name="principles")
+for command in (report, grid, promote, backfill, runs, diff, parameters, evidence, diagnose, impact_report):
     app.command()(command)
 # Programs that read the output get whole lines: nothing is folded to a width that no terminal has.
 console = Console(width=None if sys.stdout.isatty() else 300)

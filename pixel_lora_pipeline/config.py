@@ -2,8 +2,9 @@
 
 from pathlib import Path
 from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -80,7 +81,20 @@ class Settings(BaseSettings):
         default_factory=list,
         description="Apprise URLs (mailto://…, slack://…) that news of trainings is sent to; without one, none is.",
     )
+    time_zone: str = Field(
+        default="UTC",
+        description="Name of the time zone in which the weekly report comes on Monday at 08:00, as Europe/Berlin.",
+    )
     port: int = Field(default=3000, ge=1, le=65535, description="Port of Dagster's UI on 127.0.0.1.")
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_time_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"{name!r} is no time zone: use a name as Europe/Berlin or UTC") from error
+        return name
 
     @classmethod
     def settings_customise_sources(

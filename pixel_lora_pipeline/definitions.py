@@ -7,6 +7,9 @@ from pixel_lora_pipeline.defs import execution, resources
 from pixel_lora_pipeline.defs.analyze import assets as analyze_assets
 from pixel_lora_pipeline.defs.analyze import checks as analyze_checks
 from pixel_lora_pipeline.defs.analyze import sensors as analyze_sensors
+from pixel_lora_pipeline.defs.learn import assets as learn_assets
+from pixel_lora_pipeline.defs.learn import checks as learn_checks
+from pixel_lora_pipeline.defs.learn import schedules as learn_schedules
 from pixel_lora_pipeline.defs.notify import sensors as notify_sensors
 from pixel_lora_pipeline.defs.train import assets as train_assets
 from pixel_lora_pipeline.defs.train import sensors as train_sensors
@@ -19,16 +22,24 @@ from pixel_lora_pipeline.defs.validate import sensors as validate_sensors
 @dg.definitions
 def defs() -> dg.Definitions:
     """The whole project as Dagster loads it."""
+    settings = Settings()
     return dg.Definitions(
-        assets=dg.load_assets_from_modules([train_assets, validate_assets, analyze_assets]),
-        asset_checks=dg.load_asset_checks_from_modules([validate_checks, analyze_checks]),
-        jobs=[train_sensors.evaluate_checkpoint, analyze_sensors.analyze_run, validate_jobs.remeasure],
+        assets=dg.load_assets_from_modules([train_assets, validate_assets, analyze_assets, learn_assets]),
+        asset_checks=dg.load_asset_checks_from_modules([validate_checks, analyze_checks, learn_checks]),
+        jobs=[
+            train_sensors.evaluate_checkpoint,
+            analyze_sensors.analyze_run,
+            learn_schedules.weekly_report_job,
+            validate_jobs.remeasure,
+        ],
+        schedules=[learn_schedules.weekly_report(settings.time_zone)],
         sensors=[
             train_sensors.checkpoint_files,
             validate_sensors.finer_looks,
             analyze_sensors.measured_runs,
             analyze_sensors.silent_trainings,
-            *notify_sensors.notification_sensors(Settings()),
+            learn_schedules.learning,
+            *notify_sensors.notification_sensors(settings),
         ],
         resources=resources.resources,
         executor=execution.single_machine_executor,

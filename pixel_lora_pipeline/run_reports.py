@@ -21,6 +21,7 @@ from pixel_lora_pipeline.analyze.report import (
     Cost,
     EpochContent,
     EpochScores,
+    LikelyCause,
     Report,
     ReportImage,
     RunContent,
@@ -41,6 +42,7 @@ BASELINE: Final = "the baseline"
 
 # Names of devices, which Windows takes for themselves whatever folder and ending they stand with.
 _DEVICES: Final = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))})
+_MOST_CAUSES: Final = 3  # of an issue; less probable ones are in the database
 _NORMAL_QUANTILE: Final = 1.959963984540054  # of 97.5 %: both sides together leave out 5 %
 
 
@@ -187,6 +189,7 @@ def write_epoch_report(
         baseline=_contestant(store, BASELINE, evaluations.baseline),
         without_lora=_contestant(store, WITHOUT_LORA, evaluations.without_lora),
         issues=_issues(evaluations),
+        causes=_causes(store, evaluations),
         weak_areas=_weak_areas(images, categories),
         recommendations=recommendations(evaluations, verdict),
         costs=_costs(evaluations.run) if costs is None else costs,
@@ -223,6 +226,7 @@ def write_run_report(
         verdict=verdict,
         baseline=_contestant(store, BASELINE, evaluations.baseline),
         issues=_issues(evaluations),
+        causes=_causes(store, evaluations),
         weak_areas=_weak_areas(best_images, categories),
         recommendations=recommendations(evaluations, verdict),
         costs=_costs(evaluations.run) if costs is None else costs,
@@ -348,6 +352,17 @@ def _contestant(store: Store, label: str, images: Sequence[StoredImage]) -> Cont
 
 def _issues(evaluations: RunEvaluations) -> list[Issue]:
     return track_issues([EpochImages(epoch, images) for epoch, images in evaluations.images.items()])
+
+
+def _causes(store: Store, evaluations: RunEvaluations) -> list[LikelyCause]:
+    """Why the last epoch has its issues, as it was diagnosed; nothing where it was not, or where an issue is gone."""
+    return [
+        LikelyCause(
+            issue["label"], cause["cause"], cause["confidence"], cause["recommendation"], cause["evidence"]["sentence"]
+        )
+        for issue in store.conclusions.diagnosed_issues(evaluations.last.epoch_id)
+        for cause in issue.get("causes", ())[:_MOST_CAUSES]
+    ]
 
 
 def _weak_areas(images: Sequence[StoredImage], categories: Mapping[str, str] | None) -> list[WeakSpot]:

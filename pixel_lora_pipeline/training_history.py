@@ -24,7 +24,11 @@ METRICS: Final[dict[str, tuple[str, ...]]] = {
 }
 """What is learnt of beside `quality_score` and `best_epoch`: each with its place in an epoch's rollup."""
 
-_OF_RUNS: Final = ("quality_score", "best_epoch")
+# What matters most comes first.
+_ALL_METRICS: Final = ("quality_score", *METRICS, "best_epoch")
+LOWER_IS_BETTER: Final = frozenset({"hair_two_toned_share", "best_epoch"})
+"""Of the metrics; an early best epoch costs less."""
+
 CONFIGURATION: Final = "configuration"
 """Column that is equal for runs which are repetitions of each other."""
 
@@ -79,16 +83,28 @@ def read_history(store: Store) -> TrainingHistory:
         }
         for result in results
     ]
-    columns = ["run_name", "run_date", *names, *METRICS, *_OF_RUNS]
-    runs = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys((*METRICS, *_OF_RUNS), float)).copy()
+    columns = ["run_name", "run_date", *names, *_ALL_METRICS]
+    runs = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(_ALL_METRICS, float)).copy()
     known = set(runs.columns[runs.notna().any()])
     return TrainingHistory(
         runs=runs.assign(**{CONFIGURATION: _configurations(runs, [name for name in names if name != "seed"])}),
         parameters=[name for name in names if name in known],
-        metrics=[name for name in (*METRICS, *_OF_RUNS) if name in known],
+        metrics=[name for name in _ALL_METRICS if name in known],
         trajectories=_trajectories(store.results.issues_by_epoch()),
         left_out={version: count for version, count in versions.items() if version != shared},
     )
+
+
+def describe_run(store: Store, run_name: str, epoch: int | None, metrics: dict[str, Any]) -> dict[str, Any]:
+    """A run as a row of `TrainingHistory.runs`, with the figures of one of its epochs."""
+    names = chosen_parameters()
+    values = store.runs.get(run_name).parameters.values
+    return {
+        "run_name": run_name,
+        "epoch": epoch,
+        **{name: _scalar(value) for name, value in values.items() if name in names},
+        **{name: _at(metrics, path) for name, path in METRICS.items()},
+    }
 
 
 def _configurations(runs: pd.DataFrame, parameters: list[str]) -> pd.Series:

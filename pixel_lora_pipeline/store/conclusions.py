@@ -44,6 +44,16 @@ class EvaluatedEpoch:
     metrics: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class LatestIssues:
+    """The last measured epoch of a run: its rollup, and its issues where its images were judged."""
+
+    epoch_id: RowId
+    epoch: int
+    metrics: dict[str, Any]
+    issues: list[dict[str, Any]] | None
+
+
 class Conclusions:
     """Columns of `training_runs` and `epoch_results` that hold conclusions."""
 
@@ -192,6 +202,60 @@ class Conclusions:
             )
             if updated.rowcount == 0:
                 raise _unknown_epoch(epoch_id)
+
+    def diagnosed_issues(self, epoch_id: RowId) -> list[dict[str, Any]]:
+        """The issues of an epoch as they were stored last."""
+        with self._database.connection() as connection:
+            row = connection.execute("SELECT diagnosed_issues FROM epoch_results WHERE id = %s", (epoch_id,)).fetchone()
+        return [] if row is None or row["diagnosed_issues"] is None else row["diagnosed_issues"]
+
+    def latest_issues(self, run_id: RowId) -> LatestIssues | None:
+        """What the last measured epoch of a run showed; None if none is measured."""
+        with self._database.connection() as connection:
+            row = connection.execute(
+                """
+                SELECT id AS epoch_id, epoch_number AS epoch, quantitative_metrics::jsonb AS metrics,
+                       CASE WHEN EXISTS (SELECT FROM prompt_test_results WHERE epoch_result_id = epoch_results.id)
+                            THEN diagnosed_issues::jsonb END AS issues
+                FROM epoch_results
+                WHERE training_run_id = %s AND superseded_at IS NULL AND epoch_number IS NOT NULL
+                  AND jsonb_typeof(quantitative_metrics::jsonb) = 'object'
+                ORDER BY epoch_number DESC, id DESC LIMIT 1
+                """,
+                (run_id,),
+            ).fetchone()
+        return None if row is None else LatestIssues(**row)
+
+    def record_diagnosis(
+        self, run_id: RowId, epoch_id: RowId, issues: Sequence[Mapping[str, Any]], next_steps: Sequence[str]
+    ) -> None:
+        """Store why a run has its issues, and what to do.
+
+        Parameters
+        ----------
+        epoch_id
+            The epoch that shows them.
+        issues
+            As `record_issues` takes them, each with its `causes`.
+        next_steps
+            Sentences.
+
+        Raises
+        ------
+        UnknownEpochError
+            If the epoch is gone.
+        """
+        document, steps = jsonb(list(issues)), [clean_text(step) for step in next_steps]
+        with self._database.connection() as connection:
+            updated = connection.execute(
+                "UPDATE epoch_results SET diagnosed_issues = %s WHERE id = %s", (document, epoch_id)
+            )
+            if updated.rowcount == 0:
+                raise _unknown_epoch(epoch_id)
+            connection.execute(
+                "UPDATE training_runs SET root_cause_diagnosis = %s, recommended_next_steps = %s WHERE id = %s",
+                (document, steps, run_id),
+            )
 
     def record_epoch_report(self, epoch_id: RowId, path: Path) -> None:
         """Record where an epoch's report lies."""

@@ -77,13 +77,13 @@ class Knowledge:
         Parameters
         ----------
         principles
-            JSON-ready; `principle_id`, `statement`, `metric` and `status` get columns of their own as well.
+            JSON-ready; `id`, `statement`, `metric` and `status` get columns of their own as well.
         """
         with self._database.connection() as connection, connection.cursor() as cursor:
             cursor.executemany(
                 """
                 INSERT INTO general_principles (principle_id, statement, metric, status, principle)
-                VALUES (%(principle_id)s, %(statement)s, %(metric)s, %(status)s, %(document)s)
+                VALUES (%(id)s, %(statement)s, %(metric)s, %(status)s, %(document)s)
                 ON CONFLICT (principle_id) DO UPDATE
                 SET statement = excluded.statement, metric = excluded.metric, status = excluded.status,
                     principle = excluded.principle, updated_at = now()
@@ -93,7 +93,7 @@ class Knowledge:
                     {
                         **{
                             column: clean_text(str(principle[column]))
-                            for column in ("principle_id", "statement", "metric", "status")
+                            for column in ("id", "statement", "metric", "status")
                         },
                         "document": jsonb(principle),
                     }

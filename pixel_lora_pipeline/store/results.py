@@ -85,7 +85,9 @@ class Results:
         with self._database.connection() as connection:
             rows = connection.execute(
                 """
-                SELECT run.run_name, epoch.epoch_number AS epoch, epoch.diagnosed_issues AS issues,
+                SELECT run.run_name, epoch.epoch_number AS epoch,
+                       CASE WHEN EXISTS (SELECT FROM prompt_test_results WHERE epoch_result_id = epoch.id)
+                            THEN epoch.diagnosed_issues::jsonb END AS issues,
                        epoch.quantitative_metrics::jsonb - '{prompts,intervals}'::text[] AS metrics
                 FROM epoch_results epoch JOIN training_runs run ON run.id = epoch.training_run_id
                 WHERE epoch.superseded_at IS NULL AND epoch.epoch_number IS NOT NULL AND run.run_name IS NOT NULL

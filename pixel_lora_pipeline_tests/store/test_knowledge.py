@@ -49,8 +49,8 @@ def test_a_refused_row_leaves_the_old_evidence_as_it_was(store: Store) -> None:
 
 
 def test_a_principle_is_updated_under_its_id_and_never_deleted(store: Store) -> None:
-    rank = {"principle_id": "a", "statement": "network_dim ≤ 32", "metric": "style_quality", "status": "proposed"}
-    tokens = {"principle_id": "b", "statement": "keep_tokens > 1", "metric": "background_accuracy", "status": "soft"}
+    rank = {"id": "a", "statement": "network_dim ≤ 32", "metric": "style_quality", "status": "proposed"}
+    tokens = {"id": "b", "statement": "keep_tokens > 1", "metric": "background_accuracy", "status": "soft"}
     store.knowledge.record_principles([rank, tokens])
     store.knowledge.record_principles([{**rank, "status": "revoked"}])
     assert store.knowledge.principles() == [{**rank, "status": "revoked"}, tokens]

@@ -110,7 +110,7 @@ def metric_charts(courses: Mapping[str, Mapping[int, float]], best_epoch: int | 
         figure = Figure(figsize=(_WIDTH, 1.75 * count), layout="constrained")
         panels = figure.subplots(count, _PANELS_IN_A_ROW, sharex=True, sharey=True, squeeze=False).flat
         last = max((epoch for course in courses.values() for epoch in course), default=1)
-        for axes, (label, course) in zip(panels, courses.items(), strict=False):
+        for (label, course), axes in zip(courses.items(), panels, strict=False):
             if best_epoch is not None:
                 axes.axvline(best_epoch, color=GOOD, lw=1.2, alpha=0.6)
             axes.plot(list(course), list(course.values()), "-o", color=ACCENT, lw=1.8, ms=3.5)

@@ -57,6 +57,17 @@ class WeakSpot:
 
 
 @dataclass(frozen=True)
+class LikelyCause:
+    """Why there is an issue, with the probability of that, what to change, and what past runs show of it."""
+
+    issue: str
+    cause: str
+    confidence: float
+    recommendation: str
+    evidence: str
+
+
+@dataclass(frozen=True)
 class ReportImage:
     """A tested image with its file."""
 
@@ -133,6 +144,7 @@ class EpochContent:
     baseline: Contestant | None = None
     without_lora: Contestant | None = None
     issues: Sequence[Issue] = ()
+    causes: Sequence[LikelyCause] = ()
     weak_areas: Sequence[WeakSpot] = ()
     recommendations: Sequence[str] = ()
     costs: Sequence[Cost] = ()
@@ -162,6 +174,7 @@ class RunContent:
     verdict: RunVerdict | None = None
     baseline: Contestant | None = None
     issues: Sequence[Issue] = ()
+    causes: Sequence[LikelyCause] = ()
     weak_areas: Sequence[WeakSpot] = ()
     recommendations: Sequence[str] = ()
     costs: Sequence[Cost] = ()

@@ -1,20 +1,18 @@
 """All figures of a report as JSON values: what is shown is read from here, so that page and JSON say the same."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
 from pixel_lora_pipeline.analyze.comparison import MAIN_METRIC, METRICS, Metric, compare
 from pixel_lora_pipeline.analyze.report.content import (
     Contestant,
-    Cost,
     EpochContent,
     EpochScores,
     ReportImage,
     RunContent,
     RunVerdict,
-    WeakSpot,
 )
 from pixel_lora_pipeline.analyze.report.headline import headline
 from pixel_lora_pipeline.analyze.report.side_by_side import SideBySide
@@ -45,7 +43,7 @@ def epoch_document(content: EpochContent, rows: Sequence[SideBySide]) -> dict[st
                 "without_lora": _comparison(content.images, content.without_lora),
             },
             "images": [{**_image(row.image), "change": row.to_dict()} for row in rows],
-            **_common(content.issues, content.weak_areas, content.recommendations, content.costs, content.made),
+            **_common(content),
         }
     )
     return document
@@ -68,7 +66,7 @@ def run_document(content: RunContent) -> dict[str, Any]:
             "turning_points": _turning_points(content.epochs, content.verdict),
             "comparisons": {"baseline": _comparison(content.best_images, content.baseline)},
             "epoch_reports": dict(content.epoch_reports or {}),
-            **_common(content.issues, content.weak_areas, content.recommendations, content.costs, content.made),
+            **_common(content),
         }
     )
     return document
@@ -175,17 +173,12 @@ def main_score(image: ReportImage) -> float | None:
     return measured(image, MAIN_METRIC.path)
 
 
-def _common(
-    issues: Iterable[Any],
-    weak_areas: Iterable[WeakSpot],
-    recommendations: Iterable[str],
-    costs: Iterable[Cost],
-    made: Mapping[str, str] | None,
-) -> dict[str, Any]:
+def _common(content: EpochContent | RunContent) -> dict[str, Any]:
     return {
-        "issues": [issue.to_dict() for issue in issues],
-        "weak_areas": [{"sentence": area.sentence, "n": area.n, "interval": area.interval} for area in weak_areas],
-        "recommendations": list(recommendations),
-        "costs": [asdict(cost) for cost in costs],
-        "made": dict(made or {}),
+        "issues": [issue.to_dict() for issue in content.issues],
+        "causes": [asdict(cause) for cause in content.causes],
+        "weak_areas": [asdict(area) for area in content.weak_areas],
+        "recommendations": list(content.recommendations),
+        "costs": [asdict(cost) for cost in content.costs],
+        "made": dict(content.made or {}),
     }

@@ -41,7 +41,7 @@ def convergence(
 
 @dg.asset(
     partitions_def=training_runs,
-    deps=[convergence],
+    deps=[convergence, dg.AssetKey("diagnosis")],  # of a later step of the loop, but it is part of the page
     group_name="analyze",
     kinds={"html"},
     owners=OWNERS,

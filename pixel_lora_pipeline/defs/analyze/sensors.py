@@ -17,8 +17,8 @@ from pixel_lora_pipeline.store import Store
 
 analyze_run = dg.define_asset_job(
     "analyze_run",
-    selection=dg.AssetSelection.groups("analyze"),
-    description="Judge a training's course, follow its issues, and write the reports of its epochs and of itself.",
+    selection=dg.AssetSelection.groups("analyze") | dg.AssetSelection.assets("diagnosis"),
+    description="Judge a training's course, follow its issues, find their causes, and report on it and its epochs.",
 )
 
 # While more epochs of a run are being evaluated, its analysis waits for them, so that several that land at once are
