@@ -27,6 +27,8 @@ from pixel_lora_pipeline.validate import base_kind, load_suite
 
 _POLL_SECONDS: Final = 0.5
 _DEMO_TRAINING: Final = "demo training"
+# Sensors look every few seconds and retries start at once: what has not begun by then will not.
+_IDLE_SECONDS: Final = 120
 _UNFINISHED: Final = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
 
 
@@ -132,10 +134,11 @@ def _supervise(
     bars = Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
     )
-    with bars:
+    with bars, DagsterInstance.get() as instance:
         generation = bars.add_task("", total=None, visible=False)
         training = bars.add_task("Demo training, steps", total=None, visible=False)
         evaluation = bars.add_task("Demo epochs evaluated" if demo else "Checkpoints evaluated", total=None)
+        busy_at = time.monotonic()
         while True:
             for part in list(parts):
                 if part.exit_status is None:
@@ -158,11 +161,15 @@ def _supervise(
                 )
             done, total = store.landed_files.evaluated()
             bars.update(evaluation, completed=done, total=total, visible=done < total)
-            if once and _demo_is_evaluated(store) and not _work_is_left(store):
-                bars.print(summary_table(store.epochs.table(None)))
-                for report in store.conclusions.run_reports():
-                    bars.print(f"Report: {report}", soft_wrap=True)
-                return 0
+            if once:
+                is_done = _demo_is_evaluated(store) and not _work_waits(store)
+                if _runs_are_unfinished(instance) or any(part.name == _DEMO_TRAINING for part in parts):
+                    busy_at = time.monotonic()
+                elif is_done or time.monotonic() - busy_at > _IDLE_SECONDS:
+                    _print_results(store, bars)
+                    if not is_done:
+                        bars.print("[red]Not all was evaluated[/], and nothing is tried any more: see Dagster's UI")
+                    return 0 if is_done else 1
             time.sleep(_POLL_SECONDS)
 
 
@@ -199,12 +206,19 @@ def _demo_is_evaluated(store: Store) -> bool:
     return evaluated >= DEMO_EPOCHS
 
 
-def _work_is_left(store: Store) -> bool:
-    """Whether anything waits or is on its way: an epoch is evaluated a moment before its run has ended."""
-    if store.analyses.due() or store.depths.waiting():
-        return True
-    with DagsterInstance.get() as instance:
-        return instance.get_runs_count(RunsFilter(statuses=[DagsterRunStatus.QUEUED, *_UNFINISHED])) > 0
+def _work_waits(store: Store) -> bool:
+    return bool(store.analyses.due() or store.depths.waiting())
+
+
+def _print_results(store: Store, bars: Progress) -> None:
+    bars.print(summary_table(store.epochs.table(None)))
+    for report in store.conclusions.run_reports():
+        bars.print(f"Report: {report}", soft_wrap=True)
+
+
+def _runs_are_unfinished(instance: DagsterInstance) -> bool:
+    """Whether any run is on its way: an epoch is evaluated a moment before its run has ended."""
+    return instance.get_runs_count(RunsFilter(statuses=[DagsterRunStatus.QUEUED, *_UNFINISHED])) > 0
 
 
 def _in_use(port: int) -> bool:
