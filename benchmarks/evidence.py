@@ -131,11 +131,19 @@ def judge(history: History, n: int, metric: str, number: int) -> Judged:
 
 
 def is_covered(row: Any, history: History, runs: pd.DataFrame, metric: str) -> float:
-    """1 if the interval contains the true effect, 0 if not; only of found effects from the lowest to the highest."""
+    """1 if the interval contains the true effect, 0 if not; only of effects that were found and have a direction."""
     if not row.selected or row.aliased or row.encoding not in ("linear", "threshold"):
         return math.nan
     [name] = row.parameters
-    truth = history.world.difference(name, runs[name].min(), runs[name].max(), metric, runs)
+
+    def from_lowest(value: float) -> float:
+        return float(history.world.difference(name, runs[name].min(), value, metric, runs))
+
+    if row.encoding == "linear":
+        truth = from_lowest(runs[name].max())
+    else:
+        is_above = runs[name] > row.threshold
+        truth = float(runs[name][is_above].map(from_lowest).mean() - runs[name][~is_above].map(from_lowest).mean())
     return float(row.effect_low <= truth <= row.effect_high)
 
 

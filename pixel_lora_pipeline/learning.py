@@ -177,6 +177,6 @@ def write_impact_report(
     write_whole(target / f"{stem}.md", report.markdown.encode())
     page = target / f"{stem}.html"
     write_whole(page, report.html.encode())
-    news = [] if period is None else [weekly_report(period[0], report.document["changes"]["sentence"], page)]
+    news = [] if period is None else [weekly_report(period[0], report.document["summary"], page)]
     store.knowledge.record_report(page, report.document, news)
     return page

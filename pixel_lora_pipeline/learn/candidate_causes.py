@@ -146,12 +146,14 @@ def sides(encoding: Encoding | None, column: ParameterColumn) -> tuple[NDArray[n
 def extremes(encoding: Encoding | None, column: ParameterColumn) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """The levels between which an effect is stated.
 
-    bool[levels] each: from the lowest to the highest; for a peak, from both ends to the peak; for a name, from the
-    others to it.
+    bool[levels] each: from the lowest to the highest; for a threshold, from all below to all above it, because a
+    single run at an end may be an accident; for a peak, from both ends to the peak; for a name, from the others to it.
     """
     at = np.arange(len(column.levels))
     ends = (at == 0) | (at == len(at) - 1)
-    if encoding is None or encoding.kind in ("linear", "threshold"):
+    if encoding is None or encoding.kind == "linear":
         return at == 0, at == len(at) - 1
+    if encoding.kind == "threshold":
+        return sides(encoding, column)
     high = encoding.by_level == encoding.by_level.max()
     return (ends if encoding.kind == "peak" else ~high), high

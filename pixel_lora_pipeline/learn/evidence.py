@@ -24,7 +24,7 @@ from pixel_lora_pipeline.learn.variable_selection import EXHAUSTIVE_SIZE
 from pixel_lora_pipeline.learn.verdict import HIGH_EFFECT, Category, Interval, categorise, reported_interval, select
 
 # Changes with whatever changes a verdict.
-METHOD_VERSION: Final = "1"
+METHOD_VERSION: Final = "2"
 
 COLUMNS: Final = (
     *("parameters", "category", "selected", "aliased", "reason", "pip", "pip_flat", "prior"),
@@ -87,10 +87,11 @@ def assess_parameters(
         ``encoding`` (linear, threshold, peak, level, or product, see `derived_features`), ``statement`` ("network_dim
         > 32"), ``threshold`` (the largest value below it): the form that is most probable.
 
-        ``effect``: on the metric from the lowest to the highest value (for a peak from the ends to it, for a name
-        from the others to it), averaged over models, the chance of none included. ``effect_low``, ``effect_high``:
-        95 % interval of the effect if there is one, extended to 0 unless its sign is 95 % sure. ``effect_by_value``
-        (dict): how each value differs from the average run. All NaN where nothing can be told.
+        ``effect``: on the metric from the lowest to the highest value (for a threshold from the runs below it to
+        those above, for a peak from the ends to it, for a name from the others to it), averaged over models, the
+        chance of none included. ``effect_low``, ``effect_high``: 95 % interval of the effect if there is one, extended
+        to 0 unless its sign is 95 % sure. ``effect_by_value`` (dict): how each value differs from the average run. All
+        NaN where nothing can be told.
 
         ``pearson_r`` (NaN for names), ``p_exact`` (all orders up to 7 configurations, else 5000 random ones),
         ``p_minp`` (Westfall-Young), ``q_bh`` (Benjamini-Hochberg), ``p_orders`` (how many p rests on): of the
