@@ -9,6 +9,12 @@ from pixel_lora_pipeline.store.database import Database, DatabaseError, RowId
 from pixel_lora_pipeline.store.depths import Depths, EpochDepth
 from pixel_lora_pipeline.store.embedded_postgres import EmbeddedPostgresError, embedded_postgres
 from pixel_lora_pipeline.store.epochs import EpochRow, Epochs, UnknownEpochError, UnknownRunError
+from pixel_lora_pipeline.store.experiments import (
+    Experiment,
+    Experiments,
+    ExperimentStateError,
+    UnknownExperimentError,
+)
 from pixel_lora_pipeline.store.image_store import ImageStore, ImageStoreError
 from pixel_lora_pipeline.store.images import Images, StoredImage, TestImage, fingerprint_hash
 from pixel_lora_pipeline.store.knowledge import Knowledge, StoredReport
@@ -42,6 +48,9 @@ __all__ = [
     "Epochs",
     "EvaluatedEpoch",
     "Event",
+    "Experiment",
+    "ExperimentStateError",
+    "Experiments",
     "ImageStore",
     "ImageStoreError",
     "Images",
@@ -75,6 +84,7 @@ __all__ = [
     "TestImage",
     "UnknownCheckpointError",
     "UnknownEpochError",
+    "UnknownExperimentError",
     "UnknownFileError",
     "UnknownRunError",
     "UnknownSuiteError",
@@ -119,6 +129,7 @@ class Store:
         self.metrics_versions = MetricsVersions(self.database)
         self.notifications = Notifications(self.database, channels)
         self.conclusions = Conclusions(self.database, self.notifications)
+        self.experiments = Experiments(self.database)
         self.runs = Runs(self.database)
         self.results = Results(self.database)
         self.knowledge = Knowledge(self.database, self.notifications)
