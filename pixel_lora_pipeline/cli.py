@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pixel_lora_pipeline.commands.backfill import backfill
+from pixel_lora_pipeline.commands.improving import predict
 from pixel_lora_pipeline.commands.learning import diagnose, evidence, impact_report, principles_app
 from pixel_lora_pipeline.commands.notify import notify_app
 from pixel_lora_pipeline.commands.parameters import diff, parameters, runs
@@ -25,7 +26,7 @@ app = typer.Typer(
 )
 app.add_typer(notify_app, name="notify")
 app.add_typer(principles_app, name="principles")
-for command in (report, grid, promote, backfill, runs, diff, parameters, evidence, diagnose, impact_report):
+for command in (report, grid, promote, backfill, runs, diff, parameters, evidence, diagnose, impact_report, predict):
     app.command()(command)
 # Programs that read the output get whole lines: nothing is folded to a width that no terminal has.
 console = Console(width=None if sys.stdout.isatty() else 300)
@@ -265,6 +266,7 @@ def main() -> None:
     from pydantic_settings import SettingsError
 
     from pixel_lora_pipeline import store
+    from pixel_lora_pipeline.improving import NothingToPredictError
     from pixel_lora_pipeline.train import CheckpointError
     from pixel_lora_pipeline.validate.base_model import BaseModelError
     from pixel_lora_pipeline.validate.lora import LoraError
@@ -275,6 +277,7 @@ def main() -> None:
         BaseModelError,
         CheckpointError,
         LoraError,
+        NothingToPredictError,
         SemanticModelError,
         SettingsError,
         SuiteError,

@@ -10,10 +10,8 @@ import pandas as pd
 
 from pixel_lora_pipeline.analyze.issues import DEFINITIONS
 from pixel_lora_pipeline.analyze.rollup_issues import rollup_issues
-from pixel_lora_pipeline.learn import Diagnosis, assess_parameters, diagnose
+from pixel_lora_pipeline.learn import Diagnosis, Principle, assess_parameters, diagnose, update_principles
 from pixel_lora_pipeline.learn.impact_report import ImpactContent, impact_report, report_stem
-from pixel_lora_pipeline.learn.principle import Principle
-from pixel_lora_pipeline.learn.principles import update_principles
 from pixel_lora_pipeline.notify.messages import weekly_report
 from pixel_lora_pipeline.store import NothingEvaluatedError, Store
 from pixel_lora_pipeline.training_history import (

@@ -8,7 +8,7 @@ import pytest
 
 from pixel_lora_pipeline.backfilling import backfill
 from pixel_lora_pipeline.embedded.history import write_history
-from pixel_lora_pipeline.learn.principle import Principle, approve
+from pixel_lora_pipeline.learn import Principle, approve
 from pixel_lora_pipeline.learning import diagnose_run, learn_evidence, learn_principles, write_impact_report
 from pixel_lora_pipeline.store import NothingEvaluatedError, Store, UnknownRunError
 from pixel_lora_pipeline.training_history import TrainingHistory, read_history

@@ -27,3 +27,12 @@ ALTER TABLE experiments
 CREATE UNIQUE INDEX IF NOT EXISTS experiments_open ON experiments (configuration)
     WHERE state NOT IN ('DONE', 'FAILED', 'SKIPPED');
 CREATE UNIQUE INDEX IF NOT EXISTS experiments_output ON experiments (output_name);
+
+-- What was predicted of trainings before they were run; each is compared with what came of it.
+SELECT pixel_lora.ensure_table('trial_predictions');
+
+ALTER TABLE trial_predictions
+    ADD COLUMN IF NOT EXISTS metric text,
+    ADD COLUMN IF NOT EXISTS parameters jsonb,           -- those that were asked about
+    ADD COLUMN IF NOT EXISTS prediction jsonb,           -- value, interval, risk, recommendation, model, skill
+    ADD COLUMN IF NOT EXISTS predicted_at timestamptz DEFAULT now();

@@ -17,7 +17,7 @@ from pixel_lora_pipeline.config import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pixel_lora_pipeline.learn.principle import Principle
+    from pixel_lora_pipeline.learn import Principle
     from pixel_lora_pipeline.learning import DiagnosedRun
 
 # Programs that read the output get whole lines: nothing is folded to a width that no terminal has.
@@ -128,7 +128,7 @@ def principles(context: typer.Context, as_json: Json = False) -> None:
 @principles_app.command()
 def approve(principle_id: Annotated[str, typer.Argument(help="As `pixel-lora principles` lists it.")]) -> None:
     """Make a principle hard: no experiment is proposed against it any more."""
-    from pixel_lora_pipeline.learn.principle import approve as approved
+    from pixel_lora_pipeline.learn import approve as approved
 
     _decide(principle_id, lambda principle: approved(principle, getuser(), datetime.now(UTC)))
 
@@ -139,14 +139,14 @@ def revoke(
     why: Annotated[str, typer.Option(help="For those who come after.")],
 ) -> None:
     """Retire a principle for good; it is kept with the reason."""
-    from pixel_lora_pipeline.learn.principle import revoke as revoked
+    from pixel_lora_pipeline.learn import revoke as revoked
 
     _decide(principle_id, lambda principle: revoked(principle, getuser(), datetime.now(UTC), why))
 
 
 def _decide(principle_id: str, decision: "Callable[[Principle], Principle]") -> None:
     from pixel_lora_pipeline.configured_store import configured_store
-    from pixel_lora_pipeline.learn.principle import Principle
+    from pixel_lora_pipeline.learn import Principle
 
     with configured_store(Settings()) as store:
         known = {document["id"]: Principle.from_dict(document) for document in store.knowledge.principles()}

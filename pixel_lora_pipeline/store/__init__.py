@@ -22,6 +22,7 @@ from pixel_lora_pipeline.store.landed_files import LandedFile, LandedFiles, Unkn
 from pixel_lora_pipeline.store.metrics_versions import MeasuredEpoch, MetricsVersions
 from pixel_lora_pipeline.store.migrations import MigrationError, SchemaState, check, migrate
 from pixel_lora_pipeline.store.notifications import Event, Message, Notification, Notifications
+from pixel_lora_pipeline.store.predictions import Predictions, StoredPrediction
 from pixel_lora_pipeline.store.quarantine import Quarantine, RefusedCheckpoint
 from pixel_lora_pipeline.store.release_folder import Release, ReleaseError, ReleaseFolder
 from pixel_lora_pipeline.store.results import EpochIssues, Results, RunResult
@@ -65,6 +66,7 @@ __all__ = [
     "NothingEvaluatedError",
     "Notification",
     "Notifications",
+    "Predictions",
     "Quarantine",
     "RefusedCheckpoint",
     "Release",
@@ -79,6 +81,7 @@ __all__ = [
     "Store",
     "StoredCheckpoint",
     "StoredImage",
+    "StoredPrediction",
     "StoredReport",
     "Suites",
     "TestImage",
@@ -130,6 +133,7 @@ class Store:
         self.notifications = Notifications(self.database, channels)
         self.conclusions = Conclusions(self.database, self.notifications)
         self.experiments = Experiments(self.database)
+        self.predictions = Predictions(self.database)
         self.runs = Runs(self.database)
         self.results = Results(self.database)
         self.knowledge = Knowledge(self.database, self.notifications)

@@ -7,7 +7,7 @@ from typing import Any, Final
 import dagster as dg
 import pandas as pd
 
-from pixel_lora_pipeline.learn.principle import Principle
+from pixel_lora_pipeline.learn import Principle
 from pixel_lora_pipeline.learning import DiagnosedRun
 from pixel_lora_pipeline.training_history import TrainingHistory
 

@@ -1,0 +1,98 @@
+"""What to run next, from what is stored of all runs to what is stored of that."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from pixel_lora_pipeline.improve import Calibration, PredictedOutcome, Prediction, calibrate, predict_trial_outcome
+from pixel_lora_pipeline.store import Store, StoredPrediction
+from pixel_lora_pipeline.train.parameter_difference import same_value
+from pixel_lora_pipeline.train.parameter_table import typed_value
+from pixel_lora_pipeline.train.taxonomy import chosen_parameters
+from pixel_lora_pipeline.training_history import LOWER_IS_BETTER, TrainingHistory
+
+
+class ParameterError(ValueError):
+    """Parameters that cannot be read: says which, and what is possible."""
+
+
+class NothingToPredictError(LookupError):
+    """There is no run with a result to predict from."""
+
+
+def read_assignments(assignments: Sequence[str]) -> dict[str, Any]:
+    """Parameters as people write them, `network_dim=64`, with the types that they have.
+
+    Raises
+    ------
+    ParameterError
+        If one is not of that form, unknown, there twice, or not of its type.
+    """
+    known = chosen_parameters()
+    parameters: dict[str, Any] = {}
+    for assignment in assignments:
+        name, sign, text = assignment.partition("=")
+        if not sign or not text:
+            raise ParameterError(f"{assignment!r} is no parameter: write NAME=VALUE, as network_dim=64.")
+        if name not in known:
+            raise ParameterError(f"{name} is no parameter that is chosen before a training: see docs/parameters.md.")
+        if name in parameters:
+            raise ParameterError(f"{name} is there twice.")
+        try:
+            parameters[name] = typed_value(known[name], text)
+        except ValueError as error:
+            raise ParameterError(f"{assignment}: {error}") from error
+    return parameters
+
+
+def predict(
+    store: Store, history: TrainingHistory, parameters: Mapping[str, Any], metric: str | None = None
+) -> Prediction:
+    """Predict what a training with these parameters will achieve, and keep the prediction to be compared with it.
+
+    Parameters
+    ----------
+    metric
+        None for the one that matters most, of those that are known.
+
+    Raises
+    ------
+    NothingToPredictError
+        If no run has ended, or none has the metric.
+    """
+    if not history.metrics or (metric is not None and metric not in history.metrics):
+        known = f"known are {', '.join(history.metrics)}" if history.metrics else "no run has ended yet"
+        raise NothingToPredictError(f"no run has a {metric or 'result'} to predict from: {known}.")
+    metric = metric or history.metrics[0]
+    prediction = predict_trial_outcome(
+        dict(parameters), history.runs, metric, lower_is_better=metric in LOWER_IS_BETTER
+    )
+    past = float(history.runs[metric].mean())
+    store.predictions.record(metric, parameters, {**prediction.to_dict(), "mean_of_past": past})
+    return prediction
+
+
+def calibration(store: Store, history: TrainingHistory) -> Calibration:
+    """How the predictions turned out of which the runs have ended since."""
+    outcomes = (_outcome(kept, history.runs) for kept in store.predictions.all())
+    return calibrate([outcome for outcome in outcomes if outcome is not None])
+
+
+def _outcome(kept: StoredPrediction, runs: pd.DataFrame) -> PredictedOutcome | None:
+    """The prediction with the result of the first later run that has its parameters; None if there is none."""
+    predicted, (low, high) = kept.prediction["predicted"], kept.prediction["interval"]
+    if predicted is None or low is None or high is None or kept.metric not in runs:
+        return None
+    dates = pd.to_datetime(runs["run_date"], utc=True)
+    later = runs[(dates > kept.predicted_at) & runs[kept.metric].notna()]
+    for _, run in later.sort_values("run_date").iterrows():
+        if all(name in run and same_value(run[name], value) for name, value in kept.parameters.items()):
+            return PredictedOutcome(
+                predicted=predicted,
+                interval=(low, high),
+                level=kept.prediction["level"],
+                mean_of_past=kept.prediction["mean_of_past"],
+                observed=float(run[kept.metric]),
+            )
+    return None

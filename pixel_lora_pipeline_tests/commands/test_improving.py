@@ -1,0 +1,58 @@
+"""`pixel-lora predict`, as a person or a script runs it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pixel_lora_pipeline.backfilling import backfill
+from pixel_lora_pipeline.embedded.history import write_history
+from pixel_lora_pipeline.store import Store
+from pixel_lora_pipeline_tests.test_cli import pixel_lora
+
+
+@pytest.fixture
+def store(store: Store, tmp_path: Path) -> Store:
+    """With the made-up history in it."""
+    write_history(tmp_path / "old_runs")
+    backfill(store, [tmp_path / "old_runs"], [tmp_path / "old_runs" / "observations.csv"])
+    return store
+
+
+def test_a_training_is_predicted_and_the_prediction_kept(store: Store) -> None:
+    shown = pixel_lora("predict", "network_dim=64", "learning_rate=1e-4", DATABASE_URL=store.database.url)
+    assert shown.returncode == 0, shown.stderr
+    for said in ("quality_score:", "Risk:", "Recommendation:", "Reason:", "8 runs"):
+        assert said in shown.stdout, shown.stdout
+    (kept,) = store.predictions.all()
+    assert (kept.metric, kept.parameters) == ("quality_score", {"network_dim": 64, "learning_rate": 1e-4})
+    document = json.loads(
+        pixel_lora(
+            "predict", "network_dim=32", "keep_tokens=3", "--metric", "background_accuracy", "--json",
+            DATABASE_URL=store.database.url,
+        ).stdout
+    )  # fmt: skip
+    assert document["metric"] == "background_accuracy"
+    low, high = document["interval"]
+    assert low < document["predicted"] < high
+
+
+def test_without_parameters_it_says_how_earlier_predictions_turned_out(store: Store) -> None:
+    assert pixel_lora("predict", "network_dim=64", DATABASE_URL=store.database.url).returncode == 0
+    early = pixel_lora("predict", DATABASE_URL=store.database.url)
+    assert "not enough yet: 0 of 10" in early.stdout, early.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["network_dim"], "write NAME=VALUE"),
+        (["beauty=1"], "beauty is no parameter"),
+        (["network_dim=wide"], "network_dim=wide"),
+        (["network_dim=64", "network_dim=32"], "there twice"),
+    ],
+)
+def test_what_cannot_be_meant_is_named(arguments: list[str], said: str, store: Store) -> None:
+    result = pixel_lora("predict", *arguments, DATABASE_URL=store.database.url)
+    assert result.returncode == 2
+    assert said in result.stderr

@@ -1,0 +1,42 @@
+"""Predictions are kept, and compared with the runs that came after them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pixel_lora_pipeline.backfilling import backfill
+from pixel_lora_pipeline.embedded.history import write_history
+from pixel_lora_pipeline.improving import NothingToPredictError, calibration, predict
+from pixel_lora_pipeline.store import Store
+from pixel_lora_pipeline.training_history import read_history
+
+
+def later_run(store: Store, name: str, quality: float, **parameters: object) -> None:
+    with store.database.connection() as connection:
+        connection.execute(
+            "INSERT INTO training_runs (run_name, run_date, quality_score, all_parameters) "
+            "VALUES (%s, now() + interval '1 hour', %s, %s::jsonb)",
+            (name, quality, json.dumps(parameters)),
+        )
+
+
+def test_a_prediction_is_scored_by_the_first_later_run_that_has_its_parameters(store: Store, tmp_path: Path) -> None:
+    write_history(tmp_path / "old_runs")
+    backfill(store, [tmp_path / "old_runs"], [tmp_path / "old_runs" / "observations.csv"])
+    history = read_history(store)
+    for kept in range(1, 11):
+        predict(store, history, {"network_dim": 32, "keep_tokens": kept})
+    assert calibration(store, history).n == 0, "runs from before a prediction say nothing of it"
+    for kept in range(1, 11):
+        later_run(store, f"later_{kept}", 8.0, network_dim=32, keep_tokens=kept, learning_rate=1e-4)
+    later_run(store, "other", 1.0, network_dim=64, keep_tokens=3)
+    found = calibration(store, read_history(store))
+    assert found.n == 10
+    assert found.coverage is not None and found.within_15 is not None
+    assert found.within_15.value > 0.4, found
+
+
+def test_without_any_run_there_is_nothing_to_predict_from(store: Store) -> None:
+    with pytest.raises(NothingToPredictError, match="no run has ended yet"):
+        predict(store, read_history(store), {"network_dim": 32})
