@@ -266,7 +266,6 @@ def main() -> None:
     from pydantic_settings import SettingsError
 
     from pixel_lora_pipeline import store
-    from pixel_lora_pipeline.improving import NothingToPredictError
     from pixel_lora_pipeline.train import CheckpointError
     from pixel_lora_pipeline.validate.base_model import BaseModelError
     from pixel_lora_pipeline.validate.lora import LoraError
@@ -277,7 +276,6 @@ def main() -> None:
         BaseModelError,
         CheckpointError,
         LoraError,
-        NothingToPredictError,
         SemanticModelError,
         SettingsError,
         SuiteError,

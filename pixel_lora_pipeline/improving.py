@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from pixel_lora_pipeline.improve import Calibration, PredictedOutcome, Prediction, calibrate, predict_trial_outcome
-from pixel_lora_pipeline.store import Store, StoredPrediction
+from pixel_lora_pipeline.store import NothingEvaluatedError, Store, StoredPrediction
 from pixel_lora_pipeline.train.parameter_difference import same_value
 from pixel_lora_pipeline.train.parameter_table import typed_value
 from pixel_lora_pipeline.train.taxonomy import chosen_parameters
@@ -15,10 +15,6 @@ from pixel_lora_pipeline.training_history import LOWER_IS_BETTER, TrainingHistor
 
 class ParameterError(ValueError):
     """Parameters that cannot be read: says which, and what is possible."""
-
-
-class NothingToPredictError(LookupError):
-    """There is no run with a result to predict from."""
 
 
 def read_assignments(assignments: Sequence[str]) -> dict[str, Any]:
@@ -58,12 +54,12 @@ def predict(
 
     Raises
     ------
-    NothingToPredictError
+    NothingEvaluatedError
         If no run has ended, or none has the metric.
     """
     if not history.metrics or (metric is not None and metric not in history.metrics):
         known = f"known are {', '.join(history.metrics)}" if history.metrics else "no run has ended yet"
-        raise NothingToPredictError(f"no run has a {metric or 'result'} to predict from: {known}.")
+        raise NothingEvaluatedError(f"no run has a {metric or 'result'} to predict from: {known}.")
     metric = metric or history.metrics[0]
     prediction = predict_trial_outcome(
         dict(parameters), history.runs, metric, lower_is_better=metric in LOWER_IS_BETTER

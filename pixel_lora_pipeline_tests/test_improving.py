@@ -7,8 +7,8 @@ import pytest
 
 from pixel_lora_pipeline.backfilling import backfill
 from pixel_lora_pipeline.embedded.history import write_history
-from pixel_lora_pipeline.improving import NothingToPredictError, calibration, predict
-from pixel_lora_pipeline.store import Store
+from pixel_lora_pipeline.improving import calibration, predict
+from pixel_lora_pipeline.store import NothingEvaluatedError, Store
 from pixel_lora_pipeline.training_history import read_history
 
 
@@ -38,5 +38,5 @@ def test_a_prediction_is_scored_by_the_first_later_run_that_has_its_parameters(s
 
 
 def test_without_any_run_there_is_nothing_to_predict_from(store: Store) -> None:
-    with pytest.raises(NothingToPredictError, match="no run has ended yet"):
+    with pytest.raises(NothingEvaluatedError, match="no run has ended yet"):
         predict(store, read_history(store), {"network_dim": 32})

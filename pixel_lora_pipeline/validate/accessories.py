@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pixel_lora_pipeline.validate.colorspace import delta_e, delta_e_hex, rgb_of_hex
-from pixel_lora_pipeline.validate.eyewear import find_sunglasses, glasses_among, presence_of
+from pixel_lora_pipeline.validate.colorspace import delta_e, delta_e_hex, oklab_of_rgb, rgb_of_hex
+from pixel_lora_pipeline.validate.eyewear import find_sunglasses, glasses_among, presence_of, sunglasses_among
 from pixel_lora_pipeline.validate.face import Face
 from pixel_lora_pipeline.validate.figure import Box, depth_inside
 from pixel_lora_pipeline.validate.palette import Palette
@@ -39,7 +39,8 @@ PLACES: Final = MappingProxyType(
         "hat": Place((0.0, 0.45), 0.5, (0.45, 0.65), 0.05, 0.2),
     }
 )
-KNOWN: Final = frozenset({*PLACES, "glasses", "sunglasses", "necklace"})
+EYEWEAR: Final = frozenset({"glasses", "sunglasses"})
+KNOWN: Final = frozenset({*PLACES, *EYEWEAR, "necklace"})
 # A necklace lies between the chin and this far below it, within this reach of the middle; its colour beside and
 # below that place is a collar or a shirt. In widths of the face.
 _NECK_ROWS: Final = (-1.2, 0.02)
@@ -57,6 +58,10 @@ _CHAIN: Final = (0.15, 0.45)
 _SHAPE_ALONE: Final = 0.6
 # Further from the named colour than this (ΔE00), a cell is of another colour.
 _TOLERANCE: Final = 12.0
+# CIEDE2000 tells near-blacks apart by tints that nobody sees, and what is black shows a tint of what is around it: up
+# to this OKLab lightness, colours this close in OKLab are the named one, too.
+_DARK: Final = 0.35
+_AS_DARK: Final = 0.13
 # Where the figure has a colour this much nearer to the named one, the others are not it: yellow beside gold.
 _MUCH_NEARER: Final = 6.0
 _FEWEST_CELLS: Final = 3
@@ -102,12 +107,13 @@ def find_accessory(
     figure: NDArray[np.bool_],
     bust: Box,
     face: Face | None,
-    others: Iterable[str],
+    hair: Iterable[str],
+    background: str | None,
 ) -> Sighting:
     """Look for the accessory `name` in `color` (hex) on a portrait at native size.
 
-    `figure` is the figure without its outline, bool[rows, columns]; `others` are the hex colours that the prompt gives
-    to hair and background.
+    `figure` is the figure without its outline, bool[rows, columns]; `hair` and `background` are the hex colours that
+    the prompt gives to them. Glasses lie on a face, where no background is seen: its colour may be theirs.
 
     Notes
     -----
@@ -125,7 +131,9 @@ def find_accessory(
             color = _commonest(palette, seen.cells)
             return Sighting(100.0 * seen.presence, seen.cover, color, cells=seen.cells, trust=_SHAPE_ALONE)
         return Sighting(None, reason="the prompt names no colour")
-    others = list(others)
+    others = list(hair)
+    if background is not None and name not in EYEWEAR:
+        others.append(background)
     if any(delta_e_hex(other, color) < _INDISTINCT for other in others):
         return Sighting(None, reason="hair or background have its colour")
     if face is not None and name not in PLACES:
@@ -148,7 +156,7 @@ def find_accessory(
             return Sighting(None, reason="the clothes have its colour")
         surplus, presence = width, presence_of(width, *_CHAIN)
     else:
-        seen = glasses_among(matching, face)
+        seen = (sunglasses_among if name == "sunglasses" else glasses_among)(matching, face)
         surplus, presence, cells = seen.cover, seen.presence, seen.cells
     return Sighting(100.0 * presence, surplus, _commonest(palette, cells), cells=cells)
 
@@ -159,9 +167,19 @@ def _matching(palette: Palette, figure: NDArray[np.bool_], color: str, others: I
     present = np.bincount(palette.labels[figure], minlength=len(palette)) >= _FEWEST_CELLS
     nearest = float(distance[present].min(initial=np.inf))
     is_matching = distance <= min(_TOLERANCE, nearest + _MUCH_NEARER)
+    lightness = oklab_of_rgb(rgb_of_hex(color))[0]
+    if lightness <= _DARK:
+        is_matching |= _oklab_distance(palette, color) <= _AS_DARK
     for other in others:
-        is_matching &= distance < delta_e(palette.rgb, rgb_of_hex(other))
+        if lightness <= _DARK:
+            is_matching &= _oklab_distance(palette, color) < _oklab_distance(palette, other)
+        else:
+            is_matching &= distance < delta_e(palette.rgb, rgb_of_hex(other))
     return np.asarray(is_matching)
+
+
+def _oklab_distance(palette: Palette, color: str) -> NDArray[np.float64]:
+    return np.asarray(np.linalg.norm(palette.colors - oklab_of_rgb(rgb_of_hex(color)), axis=1))
 
 
 def _necklace(

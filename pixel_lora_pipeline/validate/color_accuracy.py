@@ -66,7 +66,8 @@ _BANDS: Final = ((90.0, 100.0, 9.0), (70.0, 90.0, 7.0), (50.0, 70.0, 5.0), (30.0
 class ColorAccuracy:
     """Colour scores of one image, 0-100 each, with what they rest on.
 
-    A score is None where the prompt does not name the thing, or where it cannot be told. `regions` are the cells,
+    A score is None where the prompt does not name the thing, or where it cannot be told. `skin` and `lips` are palette
+    indices; lips are looked for only where the prompt names their colour. `regions` are the cells,
     bool[rows, columns], of background, hair, skin, each accessory that could be told, and `off_color`: those of the
     former that are clearly of another colour than the prompt gives them.
     """
@@ -82,6 +83,7 @@ class ColorAccuracy:
     box: Box | None
     face: Face | None
     skin: int | None
+    lips: int | None
     hair: Hair | None
     sightings: dict[str, Sighting]
     regions: dict[str, NDArray[np.bool_]]
@@ -115,13 +117,20 @@ def measure_colors(cells: NDArray[np.float64], palette: Palette, expectation: Ex
     face, skin, hair, sightings = None, None, None, {}
     if box is not None:
         inner = background.figure & ~find_outline(palette, background.figure)
-        face = find_face(palette, background, box, expectation.skin)
+        face = find_face(
+            palette,
+            background,
+            box,
+            expectation.skin,
+            [*_hair_colors(expectation), *filter(None, expectation.accessories.values())],
+        )
         skin = None if face is None else face.skin
         worn = _worn_on_head(expectation)
         hair = find_hair(palette, background, inner, box, face, worn.values())
-        others = [*_hair_colors(expectation), *filter(None, [expectation.background])]
         sightings = {
-            name: find_accessory(name, color, palette, inner, box, face, others)
+            name: find_accessory(
+                name, color, palette, inner, box, face, _hair_colors(expectation), expectation.background
+            )
             for name, color in expectation.accessories.items()
         }
         if (
@@ -136,6 +145,7 @@ def measure_colors(cells: NDArray[np.float64], palette: Palette, expectation: Ex
             sightings |= {name: Sighting(0.0, reason="what has its colour lies under the hair") for name in under_hair}
             rest = [color for name, color in worn.items() if name not in under_hair]
             hair = find_hair(palette, background, inner, box, face, rest)
+    lips = None if box is None else _lips(palette, background, box, expectation.lips)
     presences = [sighting.presence for sighting in sightings.values() if sighting.presence is not None]
     return ColorAccuracy(
         background_accuracy=_background_accuracy(palette, background, expectation.background),
@@ -143,12 +153,13 @@ def measure_colors(cells: NDArray[np.float64], palette: Palette, expectation: Ex
         hair_is_two_toned=None if hair is None else len(hair.tones) > 1,
         accessory_accuracy=float(np.mean(presences)) if presences else None,
         skin_accuracy=None if skin is None else _match(palette, [skin], expectation.skin),
-        lips_accuracy=None if box is None else _lips_accuracy(palette, background, box, expectation.lips),
+        lips_accuracy=None if lips is None else _match(palette, [lips], expectation.lips),
         color_purity_score=_purity(palette, background, skin, hair),
         background=background,
         box=box,
         face=face,
         skin=skin,
+        lips=lips,
         hair=hair,
         sightings=sightings,
         regions=_regions(palette, background, skin, hair, sightings, expectation),
@@ -274,14 +285,16 @@ def _hair_colors(expectation: Expectation) -> list[str]:
     return [color for color in (expectation.hair, expectation.second_hair) if color is not None]
 
 
-def _lips_accuracy(palette: Palette, background: Background, box: Box, expected: str | None) -> float | None:
-    """Best match among the colours in the mouth's place that cover enough of it for lips."""
+def _lips(palette: Palette, background: Background, box: Box, expected: str | None) -> int | None:
+    """Palette index of the colour nearest to the expected one that covers enough of the mouth's place for lips."""
     if expected is None:
         return None
     mouth = palette.labels[background.figure & box.window(background.figure.shape, _MOUTH_ROWS, _MOUTH_REACH)]
     counts = np.bincount(mouth[mouth >= 0], minlength=len(palette))
     candidates = np.flatnonzero(counts >= max(1.0, _LIPS_SHARE * mouth.size))
-    return _match(palette, [int(color) for color in candidates], expected) if candidates.size else None
+    if not candidates.size:
+        return None
+    return int(candidates[np.argmin(delta_e(palette.rgb[candidates], rgb_of_hex(expected)))])
 
 
 def _purity(palette: Palette, background: Background, skin: int | None, hair: Hair | None) -> float | None:

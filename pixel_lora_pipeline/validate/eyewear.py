@@ -19,8 +19,10 @@ _EYE_REACH: Final = 0.45
 # Two eyes, level, cover at most the first share of a row of the face's width; glasses at least the second.
 _EYES: Final = 0.35
 _GLASSES: Final = 0.7
-# Sunglasses do so in each of this many rows, in widths of the face.
+# Sunglasses do so in each of this many rows, in widths of the face: the edge of a fringe or a brim does so in one.
+# Those whose colour is named may be narrow.
 _LENS_HEIGHT: Final = 0.15
+_NARROW_LENS_HEIGHT: Final = 0.1
 _FEWEST_ROWS: Final = 2
 # Their lenses are dark (OKLab lightness), and darker than the skin. Cells lighter than the skin, or white, are eyes
 # that can be seen, and count this many times against them.
@@ -53,8 +55,12 @@ class Eyewear:
 
 def glasses_among(cells: NDArray[np.bool_], face: Face) -> Eyewear:
     """How far cells of one colour, bool[rows, columns], reach across both eyes in any row."""
-    seen = cells & face.window(_FRAME_ROWS, _FRAME_REACH)
-    return _eyewear(float(seen.sum(axis=1).max()) / face.box.width, seen)
+    return _across(cells, face, 1)
+
+
+def sunglasses_among(cells: NDArray[np.bool_], face: Face) -> Eyewear:
+    """How far cells of one colour, bool[rows, columns], reach across both eyes in as many rows as a lens has."""
+    return _across(cells, face, max(_FEWEST_ROWS, round(_NARROW_LENS_HEIGHT * face.box.width)))
 
 
 def find_sunglasses(palette: Palette, face: Face, figure: NDArray[np.bool_]) -> Eyewear:
@@ -83,6 +89,16 @@ def presence_of(amount: float, absent: float, present: float) -> float:
     A logistic curve, so that more evidence never counts for nothing.
     """
     return float(expit(_LOGIT_95 * (2.0 * amount - absent - present) / (present - absent)))
+
+
+def _across(cells: NDArray[np.bool_], face: Face, rows: int) -> Eyewear:
+    """Mean share of the face's width that cells cover in so many adjacent rows, where they cover most."""
+    place = face.window(_FRAME_ROWS, _FRAME_REACH)
+    # A face that is longer than usual - its chin not told from the neck - has its eyes higher above the chin.
+    place |= face.window((_FRAME_ROWS[0], face.box.height / face.box.width), _FRAME_REACH)
+    seen = cells & place
+    total = np.convolve(seen.sum(axis=1), np.ones(rows), "valid").max(initial=0.0)
+    return _eyewear(float(total) / (rows * face.box.width), seen)
 
 
 def _eyewear(cover: float, cells: NDArray[np.bool_]) -> Eyewear:

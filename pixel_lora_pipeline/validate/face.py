@@ -1,5 +1,6 @@
 """Where the face of a portrait is: all other parts have their places relative to it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -21,7 +22,7 @@ _LONE_CELL: Final = 0.25
 # Skin of any tone is a weak orange in OKLab - hue in degrees, chroma - and not as dark as outlines and sunglasses.
 # Other colours (eyes, glasses, hair over the face) must be this much more frequent to be taken for it. Green skin
 # can still win.
-_SKIN_HUE: Final = (15.0, 95.0)
+_SKIN_HUE: Final = (0.0, 105.0)
 _SKIN_CHROMA: Final = (0.015, 0.16)
 _NOT_SKIN: Final = 0.4
 _DARKEST_SKIN: Final = 0.27
@@ -31,6 +32,9 @@ _TOO_DARK: Final = 0.25
 # face in another colour must not disappear behind hair in this one.
 _NAMED: Final = 2.0
 _NAMED_DISTANCE: Final = 15.0
+# What the prompt gives to hair or to something worn is less likely to be skin, in the same way.
+_NAMED_ELSEWHERE: Final = 0.4
+_NAMED_ELSEWHERE_DISTANCE: Final = 10.0
 # Cells this close in OKLab to a colour belong to one flat area of it: less than two steps of the palette.
 _ALIKE: Final = 0.08
 # Eyes are a pair of islands in the upper part of the face, one to the left and one to the right, level, of sizes with
@@ -88,7 +92,9 @@ class Face:
         return window
 
 
-def find_face(palette: Palette, background: Background, bust: Box, named: str | None) -> Face | None:
+def find_face(
+    palette: Palette, background: Background, bust: Box, named: str | None, elsewhere: Iterable[str] = ()
+) -> Face | None:
     """Find the face in the box of head and shoulders; None where there is nothing in its place.
 
     The skin is the commonest solid colour there, preferably one that skin can have and that has eyes in it. `named`
@@ -104,7 +110,7 @@ def find_face(palette: Palette, background: Background, bust: Box, named: str | 
     weights = weight_by_color(palette, solidity(palette.labels) + _LONE_CELL, place)
     if not weights.any():
         return None
-    weights *= _likelihood_of_skin(palette, named)
+    weights = _with_alike(palette, weights) * _likelihood_of_skin(palette, named, elsewhere)
     # Eyes cannot help a colour that has less than this.
     rivals = np.flatnonzero(weights * _PAIR >= weights.max())
     for color in rivals if len(rivals) > 1 else ():
@@ -117,6 +123,12 @@ def find_face(palette: Palette, background: Background, bust: Box, named: str | 
 
 def _alike(palette: Palette, color: int) -> NDArray[np.bool_]:
     return np.asarray(np.linalg.norm(palette.colors - palette.colors[color], axis=1) <= _ALIKE)
+
+
+def _with_alike(palette: Palette, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each colour's weight with those of its neighbours, the less the further: soft shading spreads one colour."""
+    squared = np.sum((palette.colors[:, None] - palette.colors[None]) ** 2, axis=2)
+    return np.asarray(np.where(weights > 0.0, np.clip(1.0 - np.sqrt(squared) / _ALIKE, 0.0, 1.0) @ weights, 0.0))
 
 
 def _eyes(area: NDArray[np.bool_], figure: NDArray[np.bool_]) -> float:
@@ -199,13 +211,15 @@ def _extent(row: NDArray[np.bool_]) -> int:
     return int(filled[-1] - filled[0]) + 1 if filled.size else 0
 
 
-def _likelihood_of_skin(palette: Palette, named: str | None) -> NDArray[np.float64]:
+def _likelihood_of_skin(palette: Palette, named: str | None, elsewhere: Iterable[str]) -> NDArray[np.float64]:
     colors = palette.colors
     hue = np.degrees(np.arctan2(colors[:, 2], colors[:, 1]))
     chroma = np.hypot(colors[:, 1], colors[:, 2])
     possible = (hue > _SKIN_HUE[0]) & (hue < _SKIN_HUE[1]) & (chroma > _SKIN_CHROMA[0]) & (chroma < _SKIN_CHROMA[1])
     dark = colors[:, 0] < np.where(possible, _DARKEST_SKIN, _DARKEST_OTHER)
     likelihood = np.where(possible, 1.0, _NOT_SKIN) * np.where(dark, _TOO_DARK, 1.0)
+    for color in elsewhere:
+        likelihood[delta_e(palette.rgb, rgb_of_hex(color)) <= _NAMED_ELSEWHERE_DISTANCE] *= _NAMED_ELSEWHERE
     if named is not None:
         likelihood[delta_e(palette.rgb, rgb_of_hex(named)) <= _NAMED_DISTANCE] = _NAMED
     return np.asarray(likelihood)

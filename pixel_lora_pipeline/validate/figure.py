@@ -12,6 +12,9 @@ from scipy import ndimage
 # least this factor.
 _NECK_PART: Final = (0.12, 0.8)
 _NECK_WAIST: Final = 1.2
+# What is above a neck is a head: no flatter than this, in its widths, even under a broad brim. A crown above long
+# hair is.
+_FLATTEST_HEAD: Final = 0.6
 # Head and shoulders: the neck at this part of the height.
 _NECK_HEIGHT: Final = 0.72
 # A figure longer than this, in its widths, is more than a bust, even where hair hides the neck.
@@ -72,6 +75,7 @@ def head_and_shoulders(figure: NDArray[np.bool_]) -> Box | None:
     widths = np.where(rows.any(axis=1), widths, 0)
     above, below = np.maximum.accumulate(widths), np.maximum.accumulate(widths[::-1])[::-1]
     waist = np.minimum(above, below) / np.maximum(widths, 1)
+    waist[np.arange(1, whole.height + 1) < _FLATTEST_HEAD * above] = 0.0
     first, last = (round(part * whole.height) for part in _NECK_PART)
     if last > first and waist[first:last].max() >= _NECK_WAIST:
         height = round((first + int(np.argmax(waist[first:last])) + 1) / _NECK_HEIGHT)

@@ -50,6 +50,11 @@ _TONE_SHARE: Final = 0.15
 _TONE_CONTACT: Final = 2
 _TONE_OUTER_SHARE: Final = 0.3
 _TONE_REACH: Final = 8.0
+# Tones that are parted by the forehead or by what is worn need not touch: a second tone is also what lies, for this
+# share of it, where the first tone would be if it were mirrored.
+_MIRRORED: Final = 0.7
+# A shadow of the skin lies inside the figure; a tone that has this share of its cells on the outline is hair.
+_NOT_A_SHADOW: Final = 0.5
 # Shadows and highlights of skin and of what is worn stay within these factors of its lightness.
 _DEEPEST_SHADOW: Final = 0.68
 _BRIGHTEST_HIGHLIGHT: Final = 1.15
@@ -293,8 +298,12 @@ def _second_tone(
         skin = portrait.skin
         return skin is not None and bool(_is_shading_of(palette.colors[color], palette.colors[skin]))
 
+    mirrored = ndimage.binary_dilation(_mirrored(first_cells, portrait.box), structure=np.ones((3, 3)))
+
     def clings_to_skin(cells: NDArray[np.bool_]) -> bool:
         skin = portrait.is_skin[palette.labels]
+        if silhouette[cells].mean() >= _NOT_A_SHADOW:
+            return False
         return _clings_to(cells, skin, portrait.box) and bool(in_face[cells].mean() >= _CLINGING)
 
     def is_tone(color: int) -> bool:
@@ -304,17 +313,28 @@ def _second_tone(
         thin = depth_inside(cells).max(initial=0) <= _THIN_SHADE * thickness
         if thickness >= _THICK and thin and is_on_ramp_of(palette.colors[color], palette.colors[main]):
             return False
-        if (cells & touching).sum() < _TONE_CONTACT or outer[cells].mean() < _TONE_OUTER_SHARE:
+        if outer[cells].mean() < _TONE_OUTER_SHARE:
+            return False
+        if (cells & touching).sum() < _TONE_CONTACT and mirrored[cells].mean() < _MIRRORED:
             return False
         if portrait.is_smudged and _blends(palette.colors[color], palette.colors[neighbours]):
             return False
         is_thin = np.mean(portrait.solidity[cells] > 0) < _THIN_SOLID_SHARE
+        if thickness >= _THICK and is_thin:
+            return False
         is_dark = palette.colors[color, 0] < _OUTLINE_LIGHTNESS
         runs_along = (cells & silhouette).sum() >= _OUTLINE_SHARE * silhouette.sum()
         return not (is_thin and is_dark and runs_along)
 
     tones = [int(color) for color in np.flatnonzero(candidates) if is_tone(int(color))]
     return max(tones, key=lambda color: totals[color]) if tones else None
+
+
+def _mirrored(cells: NDArray[np.bool_], box: Box) -> NDArray[np.bool_]:
+    """Cells of a box with its left and right exchanged."""
+    mirrored = np.zeros_like(cells)
+    mirrored[:, box.left : box.right] = cells[:, box.left : box.right][:, ::-1]
+    return mirrored
 
 
 def _around_face(portrait: _Portrait) -> NDArray[np.bool_]:
