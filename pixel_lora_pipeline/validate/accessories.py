@@ -117,11 +117,12 @@ def find_accessory(
 
     Notes
     -----
-    Without a colour, or with one that hair, background, clothes (for a necklace) or skin share, the answer is "cannot
-    tell"; only sunglasses have a shape that tells them without. ROC-AUC on
-    labelled sprites and rendered portraits: hat and crown 1.00, glasses 0.98, necklace 0.99, sunglasses 0.92-1.00
-    (without a colour 0.87-0.97); on a third style, which helped to find faults: crown and hat 0.99 and 0.97, the
-    others 0.94-0.95 (sunglasses without a colour 0.81). Images that the embedded model painted: sunglasses 0.88.
+    Without a colour, or with one that hair, background (for what is not on the face), clothes (for a necklace) or skin
+    share, the answer is "cannot tell"; only sunglasses have a shape that tells them without. ROC-AUC on labelled
+    sprites, rendered portraits and images that the embedded model painted: hat and crown 1.00, glasses and necklace
+    0.99, sunglasses 0.96-1.00 (without a colour 0.77-0.98); on a third style, which helped to find faults: crown and
+    hat 0.98, the others 0.92-0.95 (sunglasses without a colour 0.78-0.84). What a third style confuses with glasses
+    are eye patches and the edges of brims and fringes in the colour that was asked for.
     """
     if name not in KNOWN:
         return Sighting(None, reason=f"no rule says where a {name} belongs")

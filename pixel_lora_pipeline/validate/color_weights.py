@@ -12,6 +12,18 @@ def weight_by_color(palette: Palette, weights: NDArray[np.float64], region: NDAr
     return np.bincount(palette.labels[visible], weights[visible], len(palette)).astype(np.float64)
 
 
+def with_neighbours(palette: Palette, weights: NDArray[np.float64], reach: float) -> NDArray[np.float64]:
+    """Each colour's weight, float64[k], with those of the colours around it: noise and shading spread one colour.
+
+    A neighbour counts the less the further it is, and nothing from `reach` (OKLab) on. A colour without weight of its
+    own gets none.
+    """
+    distance = np.linalg.norm(palette.colors[:, None] - palette.colors[None], axis=2)
+    # Summed in place of a matrix product, so that the result is the same to the bit on every machine.
+    gathered = (np.clip(1.0 - distance / reach, 0.0, 1.0) * weights).sum(axis=1)
+    return np.asarray(np.where(weights > 0.0, gathered, 0.0))
+
+
 def solidity(labels: NDArray[np.int64]) -> NDArray[np.float64]:
     """In how many 2 x 2 blocks of one colour each cell of labels lies, 0-4, float64[rows, columns]."""
     corner = labels[1:, 1:]

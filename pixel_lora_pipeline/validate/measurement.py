@@ -21,7 +21,7 @@ from pixel_lora_pipeline.validate.palette_drift import PaletteDrift, palette_dri
 from pixel_lora_pipeline.validate.region import runs_of
 from pixel_lora_pipeline.validate.style import Style, measure_style
 
-METRICS_VERSION: Final = "2"
+METRICS_VERSION: Final = "3"
 _LISTED_COLORS: Final = 16
 # Cells listed for each fault of craft.
 LISTED_CELLS: Final = 64
@@ -210,6 +210,7 @@ def _evidence(
         if hair is None
         else [{"hex": palette.hex(tone.colors[0]), "share": tone.share} for tone in hair.tones],
         "skin": None if colors.skin is None else palette.hex(colors.skin),
+        "lips": None if colors.lips is None else palette.hex(colors.lips),
         "accessories": {
             name: {
                 "presence": sighting.presence,

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from pixel_lora_pipeline.validate import Expectation, ImageMeasurement, color_accuracy_score, measure_image
+from pixel_lora_pipeline.validate.color_accuracy import measure_colors
 from pixel_lora_pipeline.validate.colorspace import delta_e_hex, hex_of_rgb, is_shade_of, oklab_of_rgb, rgb_of_oklab
+from pixel_lora_pipeline.validate.figure import head_and_shoulders
 from pixel_lora_pipeline.validate.palette import extract_palette
 from pixel_lora_pipeline.validate.region import cells_of
 from pixel_lora_pipeline_tests.validate.sprites import (
@@ -22,6 +24,7 @@ from pixel_lora_pipeline_tests.validate.sprites import (
     portrait,
     rgb,
     softened,
+    with_noise,
 )
 
 GOLD, BLACK = "#ffd700", "#1b1b1f"
@@ -30,6 +33,11 @@ EXPECTED = Expectation(background=BACKGROUND, hair=HAIR, skin=SKIN, lips=LIPS)
 
 def measure(native: Pixels, expectation: Expectation = EXPECTED, scale: int = 8) -> ImageMeasurement:
     return measure_image(enlarged(native, scale), expectation)
+
+
+def without_outline(native: Pixels) -> Pixels:
+    native[(native == np.array(rgb(OUTLINE))).all(axis=2)] = rgb(BACKGROUND)
+    return native
 
 
 def test_a_portrait_in_its_colours_scores_full() -> None:
@@ -186,7 +194,7 @@ def test_every_other_assignment_of_the_colours_scores_lower() -> None:
 def test_a_shadow_that_turns_towards_violet_does_not_make_hair_two_toned() -> None:
     native = portrait(hair="#f07f1d")
     hair = (native == np.array(rgb("#f07f1d"))).all(axis=2)
-    native[(native == np.array(rgb(OUTLINE))).all(axis=2)] = rgb(BACKGROUND)  # three cells thick, it would be a tone
+    native = without_outline(native)  # three cells thick, it would be a tone
     big, mask = enlarged(native, 3), hair.repeat(3, axis=0).repeat(3, axis=1)
     big[mask & ~np.roll(mask, -1, axis=1)] = rgb("#b23915")
     measured = measure(big, replace(EXPECTED, hair="#f07f1d"), scale=4)
@@ -312,3 +320,77 @@ def test_the_palette_counts_colours_as_a_painter_does() -> None:
     assert len(palette) == exact
     assert palette.shares.sum() == pytest.approx(1.0)
     assert list(palette.shares) == sorted(palette.shares, reverse=True)
+
+
+def test_the_colour_of_the_lips_is_found() -> None:
+    for painted in (LIPS, "#26bfd9"):
+        native = portrait(lips=painted)
+        palette = extract_palette(native, np.ones(native.shape[:2], dtype=bool))
+        found = measure_colors(oklab_of_rgb(native), palette, replace(EXPECTED, lips=painted)).lips
+        assert found is not None and palette.hex(found) == painted
+
+
+@pytest.mark.parametrize("tinted", ["#0e1e19", "#271937", "#2e1a12", "#0b0a2f"])
+def test_a_tint_on_black_does_not_make_it_another_colour(tinted: str) -> None:
+    expected = replace(EXPECTED, accessories={"sunglasses": BLACK})
+    measured = measure(portrait(accessories={"sunglasses": tinted}), expected)
+    assert measured.color_accuracy["accessory_accuracy"] > 80.0, measured.evidence["accessories"]
+
+
+def test_sunglasses_are_told_before_a_background_of_their_colour() -> None:
+    expected = Expectation(background=BLACK, hair=HAIR, accessories={"sunglasses": BLACK})
+    there = measure(portrait(background=BLACK, accessories={"sunglasses": BLACK}), expected)
+    missing = measure(portrait(background=BLACK), expected)
+    assert there.color_accuracy["accessory_accuracy"] > 80.0
+    assert missing.color_accuracy["accessory_accuracy"] < 20.0
+
+
+def test_a_line_across_the_face_is_not_sunglasses() -> None:
+    native = portrait()
+    face = (native == np.array(rgb(SKIN))).all(axis=2)
+    native[10][face[10]] = rgb(BLACK)
+    measured = measure(native, replace(EXPECTED, accessories={"sunglasses": BLACK}))
+    assert measured.color_accuracy["accessory_accuracy"] < 50.0, measured.evidence["accessories"]
+
+
+def test_two_tones_that_the_forehead_parts_are_seen() -> None:
+    native = portrait(second_hair="#2f5fd0")
+    native[6:9, 11:14] = rgb(SKIN)
+    measured = measure(native)
+    assert measured.color_accuracy["hair_is_two_toned"] is True, measured.evidence["hair"]
+
+
+def test_lines_in_thick_hair_are_no_second_tone() -> None:
+    big = enlarged(without_outline(portrait()), 3)
+    hair = (big == np.array(rgb(HAIR))).all(axis=2)
+    hair[:, np.arange(big.shape[1]) % 6 != 0] = False
+    big[hair] = rgb("#2f5fd0")
+    measured = measure(big, scale=4)
+    assert measured.color_accuracy["hair_is_two_toned"] is False, measured.evidence["hair"]
+
+
+def test_hair_that_noise_spreads_over_many_colours_is_still_found() -> None:
+    for seed in range(5):
+        native = without_outline(portrait(accessories={"crown": GOLD}))
+        hair = (native == np.array(rgb(HAIR))).all(axis=2)
+        native[hair] = with_noise(native, 22.0, seed)[hair]
+        found = measure(native, replace(EXPECTED, accessories={"crown": GOLD})).evidence["hair"][0]["hex"]
+        assert delta_e_hex(found, HAIR) < 10.0, (seed, found)
+
+
+def test_a_crown_above_long_hair_is_not_taken_for_a_head() -> None:
+    figure = np.zeros((40, 40), dtype=bool)
+    figure[2:9, 11:29] = True  # a crown that is wider than the crown of the head
+    figure[9:11, 13:27] = True
+    figure[11:40, 8:32] = True  # hair down to the shoulders hides the neck
+    box = head_and_shoulders(figure)
+    assert box is not None and box.bottom == 40
+
+
+def test_the_neck_of_a_whole_body_ends_the_head() -> None:
+    figure = np.zeros((60, 40), dtype=bool)
+    figure[2:16, 12:28] = True
+    figure[16:19, 17:23] = True
+    figure[19:60, 8:32] = True
+    box = head_and_shoulders(figure)
+    assert box is not None and 18 < box.bottom < 30
