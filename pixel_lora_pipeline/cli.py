@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pixel_lora_pipeline.commands.backfill import backfill
-from pixel_lora_pipeline.commands.improving import predict
+from pixel_lora_pipeline.commands.improving import experiments_app, hypotheses, predict
 from pixel_lora_pipeline.commands.learning import diagnose, evidence, impact_report, principles_app
 from pixel_lora_pipeline.commands.notify import notify_app
 from pixel_lora_pipeline.commands.parameters import diff, parameters, runs
@@ -26,7 +26,21 @@ app = typer.Typer(
 )
 app.add_typer(notify_app, name="notify")
 app.add_typer(principles_app, name="principles")
-for command in (report, grid, promote, backfill, runs, diff, parameters, evidence, diagnose, impact_report, predict):
+app.add_typer(experiments_app, name="experiments")
+for command in (
+    report,
+    grid,
+    promote,
+    backfill,
+    runs,
+    diff,
+    parameters,
+    evidence,
+    diagnose,
+    impact_report,
+    predict,
+    hypotheses,
+):
     app.command()(command)
 # Programs that read the output get whole lines: nothing is folded to a width that no terminal has.
 console = Console(width=None if sys.stdout.isatty() else 300)

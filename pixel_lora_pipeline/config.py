@@ -81,6 +81,10 @@ class Settings(BaseSettings):
         default_factory=list,
         description="Apprise URLs (mailto://…, slack://…) that news of trainings is sent to; without one, none is.",
     )
+    search_space: Path | None = Field(
+        default=None,
+        description="What experiments may set (TOML, as improve/search_space.toml); without one, the roadmap's space.",
+    )
     time_zone: str = Field(
         default="UTC",
         description="Name of the time zone in which the weekly report comes on Monday at 08:00, as Europe/Berlin.",

@@ -7,6 +7,7 @@ from pixel_lora_pipeline.defs import execution, resources
 from pixel_lora_pipeline.defs.analyze import assets as analyze_assets
 from pixel_lora_pipeline.defs.analyze import checks as analyze_checks
 from pixel_lora_pipeline.defs.analyze import sensors as analyze_sensors
+from pixel_lora_pipeline.defs.improve import assets as improve_assets
 from pixel_lora_pipeline.defs.learn import assets as learn_assets
 from pixel_lora_pipeline.defs.learn import checks as learn_checks
 from pixel_lora_pipeline.defs.learn import schedules as learn_schedules
@@ -24,7 +25,9 @@ def defs() -> dg.Definitions:
     """The whole project as Dagster loads it."""
     settings = Settings()
     return dg.Definitions(
-        assets=dg.load_assets_from_modules([train_assets, validate_assets, analyze_assets, learn_assets]),
+        assets=dg.load_assets_from_modules(
+            [train_assets, validate_assets, analyze_assets, learn_assets, improve_assets]
+        ),
         asset_checks=dg.load_asset_checks_from_modules([validate_checks, analyze_checks, learn_checks]),
         jobs=[
             train_sensors.evaluate_checkpoint,

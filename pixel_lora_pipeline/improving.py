@@ -1,12 +1,26 @@
 """What to run next, from what is stored of all runs to what is stored of that."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from pixel_lora_pipeline.improve import Calibration, PredictedOutcome, Prediction, calibrate, predict_trial_outcome
+from pixel_lora_pipeline.improve import (
+    Calibration,
+    PredictedOutcome,
+    Prediction,
+    Proposals,
+    calibrate,
+    predict_trial_outcome,
+    queue_markdown,
+    weigh_experiments,
+)
+from pixel_lora_pipeline.learn import Principle
+from pixel_lora_pipeline.learning import assess_history, diagnose_run
 from pixel_lora_pipeline.store import NothingEvaluatedError, Store, StoredPrediction
+from pixel_lora_pipeline.store.experiments import ENDED
 from pixel_lora_pipeline.train.parameter_difference import same_value
 from pixel_lora_pipeline.train.parameter_table import typed_value
 from pixel_lora_pipeline.train.taxonomy import chosen_parameters
@@ -67,6 +81,56 @@ def predict(
     past = float(history.runs[metric].mean())
     store.predictions.record(metric, parameters, {**prediction.to_dict(), "mean_of_past": past})
     return prediction
+
+
+def propose(store: Store, history: TrainingHistory, space: Path | None = None) -> Proposals:
+    """Propose what to run next, from everything that is known, and add it to the queue of experiments.
+
+    Parameters
+    ----------
+    space
+        File of the search space; None for the roadmap's.
+    """
+    if not history.metrics:
+        return Proposals((), ())
+    newest = str(history.runs["run_name"].iloc[-1])
+    causes = diagnose_run(store, history, newest).causes if _is_measured(store, newest) else ()
+    proposals = weigh_experiments(
+        history.runs,
+        assess_history(history),
+        {newest: [diagnosis for found in causes for diagnosis in found]},
+        [Principle.from_dict(document) for document in store.knowledge.principles()],
+        space,
+        metric=history.metrics[0],
+        lower_is_better=LOWER_IS_BETTER,
+        tried=[
+            {"parameters": known.parameters, "title": known.title, "state": known.state}
+            for known in store.experiments.all()
+        ],
+    )
+    store.experiments.propose([hypothesis.to_dict() for hypothesis in proposals.hypotheses], "hypotheses")
+    return proposals
+
+
+def queue_document(store: Store) -> str:
+    """The experiments that have not ended, as markdown."""
+    open_ones = [experiment for experiment in store.experiments.all() if experiment.state not in ENDED]
+    return queue_markdown(
+        [
+            {
+                **experiment.proposal,
+                "parameters": experiment.parameters,
+                "prediction": experiment.prediction,
+                "status": experiment.state,
+            }
+            for experiment in open_ones
+        ],
+        datetime.now(UTC),
+    )
+
+
+def _is_measured(store: Store, run_name: str) -> bool:
+    return store.conclusions.latest_issues(store.conclusions.run(run_name).run_id) is not None
 
 
 def calibration(store: Store, history: TrainingHistory) -> Calibration:

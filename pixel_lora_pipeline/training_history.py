@@ -26,6 +26,8 @@ METRICS: Final[dict[str, tuple[str, ...]]] = {
 
 # What matters most comes first.
 _ALL_METRICS: Final = ("quality_score", *METRICS, "best_epoch")
+_COSTS: Final = ("gpu_seconds", "cost_usd", "total_training_time")
+
 LOWER_IS_BETTER: Final = frozenset({"hair_two_toned_share", "best_epoch"})
 """Of the metrics; an early best epoch costs less."""
 
@@ -44,7 +46,8 @@ class TrainingHistory:
     ----------
     runs
         A row a run, in the order of their dates: `run_name`, `run_date`, `configuration` (the name of the first run
-        that was trained alike but for the seed), a column a parameter, a column a metric.
+        that was trained alike but for the seed), a column a parameter, a column a metric, and what it took:
+        `gpu_seconds`, `cost_usd`, `total_training_time` (seconds), where they are known.
     parameters
         Columns that were chosen before the training and are known of some run.
     metrics
@@ -80,11 +83,14 @@ def read_history(store: Store) -> TrainingHistory:
             "run_date": result.run_date,
             **{name: _scalar(value) for name, value in parameters.get(result.run_id, {}).items() if name in names},
             **_figures(result, shared),
+            "gpu_seconds": result.gpu_seconds,
+            "cost_usd": result.cost_usd,
+            "total_training_time": parameters.get(result.run_id, {}).get("total_training_time"),
         }
         for result in results
     ]
-    columns = ["run_name", "run_date", *names, *_ALL_METRICS]
-    runs = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(_ALL_METRICS, float)).copy()
+    columns = ["run_name", "run_date", *names, *_ALL_METRICS, *_COSTS]
+    runs = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys((*_ALL_METRICS, *_COSTS), float)).copy()
     known = set(runs.columns[runs.notna().any()])
     return TrainingHistory(
         runs=runs.assign(**{CONFIGURATION: _configurations(runs, [name for name in names if name != "seed"])}),

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from pixel_lora_pipeline.store.database import Database, RowId
 
@@ -21,6 +21,8 @@ class RunResult:
         Rollup of that epoch without its prompts, `epoch_results.quantitative_metrics`.
     metrics_version
         Of the metrics that it was measured by; "observations" where a person noted the numbers.
+    gpu_seconds, cost_usd
+        None where nobody has counted them.
     """
 
     run_id: RowId
@@ -30,6 +32,8 @@ class RunResult:
     epoch: int | None
     metrics: dict[str, Any] | None
     metrics_version: str | None
+    gpu_seconds: float | None
+    cost_usd: float | None
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,10 @@ class EpochIssues:
     epoch: int
     metrics: dict[str, Any]
     issues: list[dict[str, Any]] | None
+
+
+# In tables that are older than we are they may be of any type.
+_NUMBERS: Final = ("quality_score", "gpu_seconds", "cost_usd")
 
 
 class Results:
@@ -57,7 +65,7 @@ class Results:
             rows = connection.execute(
                 """
                 SELECT run.id AS run_id, run.run_name, run.run_date, run.quality_score, best.epoch, best.metrics,
-                       best.metrics ->> 'metrics_version' AS metrics_version
+                       best.metrics ->> 'metrics_version' AS metrics_version, run.gpu_seconds, run.cost_usd
                 FROM training_runs run
                 LEFT JOIN LATERAL (
                     SELECT epoch_number AS epoch,
@@ -78,7 +86,7 @@ class Results:
                 ORDER BY run.run_date NULLS FIRST, run.id
                 """
             )
-            return [RunResult(**{**row, "quality_score": _number(row["quality_score"])}) for row in rows]
+            return [RunResult(**{**row, **{name: _number(row[name]) for name in _NUMBERS}}) for row in rows]
 
     def issues_by_epoch(self) -> list[EpochIssues]:
         """Every measured epoch of every run, in order."""
@@ -99,7 +107,7 @@ class Results:
 
 
 def _number(value: Any) -> float | None:
-    """A score as a number; in tables that are older than we are it may be anything."""
+    """What a column holds, if it is a number."""
     try:
         return None if value is None else float(value)
     except ValueError:

@@ -1,4 +1,4 @@
-"""`pixel-lora predict`, as a person or a script runs it."""
+"""`pixel-lora predict`, `hypotheses` and `experiments`, as a person or a script runs them."""
 
 import json
 from pathlib import Path
@@ -56,3 +56,27 @@ def test_what_cannot_be_meant_is_named(arguments: list[str], said: str, store: S
     result = pixel_lora("predict", *arguments, DATABASE_URL=store.database.url)
     assert result.returncode == 2
     assert said in result.stderr
+
+
+def test_experiments_are_proposed_decided_on_and_kept_in_their_order(store: Store) -> None:
+    proposed = pixel_lora("hypotheses", DATABASE_URL=store.database.url)
+    assert proposed.returncode == 0, proposed.stderr
+    assert proposed.stdout.startswith("# Experiment Queue - Generated")
+    waiting = store.experiments.all()
+    assert 3 <= len(waiting) <= 5
+    again = json.loads(pixel_lora("hypotheses", "--json", DATABASE_URL=store.database.url).stdout)
+    open_ones = {experiment.experiment_id for experiment in store.experiments.all()}
+    assert {experiment.experiment_id for experiment in waiting} <= open_ones, again
+
+    first, last = str(waiting[0].experiment_id), str(waiting[-1].experiment_id)
+    assert pixel_lora("experiments", "approve", first, DATABASE_URL=store.database.url).returncode == 0
+    assert pixel_lora("experiments", "edit", last, "seed=7", DATABASE_URL=store.database.url).returncode == 0
+    cancelled = pixel_lora("experiments", "cancel", last, "--why", "too dear", DATABASE_URL=store.database.url)
+    assert cancelled.returncode == 0, cancelled.stderr
+    states = {str(experiment.experiment_id): experiment.state for experiment in store.experiments.all()}
+    assert (states[first], states[last]) == ("QUEUED", "SKIPPED")
+    refused = pixel_lora("experiments", "approve", last, DATABASE_URL=store.database.url)
+    assert refused.returncode == 2
+    assert "is SKIPPED and cannot become QUEUED" in refused.stderr
+    listed = pixel_lora("experiments", "--json", DATABASE_URL=store.database.url)
+    assert json.loads(listed.stdout)[0]["experiment_id"] == int(first)

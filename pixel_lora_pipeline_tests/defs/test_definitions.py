@@ -19,10 +19,15 @@ def test_every_asset_can_be_understood_in_the_ui() -> None:
         "parameter_evidence",
         "general_principles",
         "parameter_impact_report",
+        "hypotheses",
+        "experiment_queue",
+        "trial_predictions",
     }
     for spec in specs:
         assert spec.description, f"{spec.key} has no description"
-        assert spec.group_name in ("train", "validate", "analyze", "learn"), f"{spec.key} is in group {spec.group_name}"
+        assert spec.group_name in ("train", "validate", "analyze", "learn", "improve"), (
+            f"{spec.key} is in group {spec.group_name}"
+        )
         assert spec.owners, f"{spec.key} has no owner"
         assert spec.kinds, f"{spec.key} has no kinds"
 

@@ -12,6 +12,7 @@ from pixel_lora_pipeline.backfilling import backfill
 from pixel_lora_pipeline.config import Settings
 from pixel_lora_pipeline.definitions import defs
 from pixel_lora_pipeline.defs.learn.schedules import weekly_report
+from pixel_lora_pipeline.defs.resources import resources
 from pixel_lora_pipeline.embedded.history import write_history
 from pixel_lora_pipeline.store import RowId, Store
 from pixel_lora_pipeline_tests.test_run_reports import evaluated, run
@@ -52,6 +53,8 @@ def test_one_judged_training_is_enough_to_learn_from_while_others_were_never_jud
         if after.get_num_requested(dg.AssetKey(name))
     }
     assert requested == {"parameter_evidence", "general_principles"}
+    following = [after.get_num_requested(dg.AssetKey(name)) for name in ("hypotheses", "experiment_queue")]
+    assert following == [1, 1], "what to run next is not proposed anew"
 
 
 def test_an_analysis_explains_the_issues_of_the_training(
@@ -127,3 +130,24 @@ def test_the_weekly_report_comes_on_monday_morning_of_the_time_zone_and_is_news(
     again = job.execute_in_process(instance=instance, run_config=dict(request.run_config))
     assert again.success
     assert store.notifications.count("pending") == 1, "the same week was told twice"
+
+
+def test_what_to_run_next_is_proposed_and_queued_with_tables_in_the_ui(
+    settings: Settings, store: Store, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    assert settings
+    learnt_from(store, tmp_path / "old_runs")
+    result = dg.materialize(
+        [asset for asset in defs().assets or [] if isinstance(asset, dg.AssetsDefinition)],
+        selection=dg.AssetSelection.groups("improve"),
+        instance=instance,
+        resources=resources,
+    )
+    assert result.success
+    (proposed,) = result.asset_materializations_for_node("hypotheses")
+    assert 3 <= float(str(proposed.metadata["n_proposed"].value)) <= 5
+    (queue,) = result.asset_materializations_for_node("experiment_queue")
+    assert str(queue.metadata["queue"].value).startswith("# Experiment Queue")
+    assert len(store.experiments.all()) == proposed.metadata["n_proposed"].value
+    (predictions,) = result.asset_materializations_for_node("trial_predictions")
+    assert predictions.metadata["n"].value == 0

@@ -20,10 +20,10 @@ weekly_report_job = dg.define_asset_job(
 
 learning = dg.AutomationConditionSensorDefinition(
     "learning",
-    target=dg.AssetSelection.assets(parameter_evidence, general_principles),
+    target=dg.AssetSelection.assets(parameter_evidence, general_principles) | dg.AssetSelection.groups("improve"),
     default_status=dg.DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=30,
-    description="Learns from all runs anew whenever one was judged.",
+    description="Learns from all runs anew whenever one was judged, and proposes what to run next.",
 )
 
 

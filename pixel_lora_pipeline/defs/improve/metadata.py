@@ -1,0 +1,60 @@
+"""What Dagster's UI shows of what is to be run next."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+
+from pixel_lora_pipeline.improve import Calibration, Proposals
+from pixel_lora_pipeline.store import Experiment
+
+
+def proposals_metadata(proposals: Proposals) -> dict[str, dg.MetadataValue[Any]]:
+    """The experiments as a table, and what was considered and left out."""
+    rows = [
+        dg.TableRecord(
+            {
+                "experiment": hypothesis.title,
+                "priority": hypothesis.priority,
+                "confidence": round(hypothesis.confidence, 3),
+                "change": ", ".join(f"{one.parameter}: {one.before} → {one.after}" for one in hypothesis.changes),
+                "risk": f"{hypothesis.risk}: {hypothesis.risk_reason}",
+                "why": hypothesis.rationale,
+                "source": hypothesis.source,
+            }
+        )
+        for hypothesis in proposals.hypotheses
+    ]
+    left_out = [dg.TableRecord({"experiment": each.title, "because": each.reason}) for each in proposals.left_out]
+    return {
+        "n_proposed": dg.MetadataValue.float(float(len(rows))),
+        **({"experiments": dg.MetadataValue.table(rows)} if rows else {}),
+        **({"left_out": dg.MetadataValue.table(left_out)} if left_out else {}),
+    }
+
+
+def queue_metadata(experiments: Sequence[Experiment], document: str) -> dict[str, dg.MetadataValue[Any]]:
+    """How many experiments are in which state, and the queue to read."""
+    return {
+        **{
+            f"n_{state.lower().replace(' ', '_')}": dg.MetadataValue.float(float(count))
+            for state, count in Counter(experiment.state for experiment in experiments).items()
+        },
+        "queue": dg.MetadataValue.md(document),
+    }
+
+
+def calibration_metadata(found: Calibration) -> dict[str, dg.MetadataValue[Any]]:
+    """The figures as numbers that plot over time, and the verdict."""
+    figures = {
+        "coverage": found.coverage,
+        "within_15_percent": found.within_15,
+        "within_5_percent": found.within_5,
+        "skill_over_the_mean": found.skill,
+    }
+    return {
+        "n": dg.MetadataValue.float(float(found.n)),
+        "verdict": dg.MetadataValue.text(found.verdict),
+        **{name: dg.MetadataValue.float(figure.value) for name, figure in figures.items() if figure is not None},
+    }
