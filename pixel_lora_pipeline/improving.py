@@ -9,18 +9,23 @@ import pandas as pd
 
 from pixel_lora_pipeline.improve import (
     Calibration,
+    CampaignVerdict,
     PredictedOutcome,
     Prediction,
     Proposals,
+    SearchSpace,
+    SearchStudy,
     calibrate,
+    judge_campaign,
     predict_trial_outcome,
     queue_markdown,
+    survey,
     weigh_experiments,
 )
 from pixel_lora_pipeline.learn import Principle
 from pixel_lora_pipeline.learning import assess_history, diagnose_run
 from pixel_lora_pipeline.store import NothingEvaluatedError, Store, StoredPrediction
-from pixel_lora_pipeline.store.experiments import ENDED
+from pixel_lora_pipeline.store.experiments import ENDED, UNDER_WAY
 from pixel_lora_pipeline.train.parameter_difference import same_value
 from pixel_lora_pipeline.train.parameter_table import typed_value
 from pixel_lora_pipeline.train.taxonomy import chosen_parameters
@@ -110,6 +115,34 @@ def propose(store: Store, history: TrainingHistory, space: Path | None = None) -
     )
     store.experiments.propose([hypothesis.to_dict() for hypothesis in proposals.hypotheses], "hypotheses")
     return proposals
+
+
+def update_search(
+    store: Store, history: TrainingHistory, space: Path | None = None
+) -> tuple[CampaignVerdict, Sequence[str]] | None:
+    """Make the ended runs trials of the study in the schema `optuna`, and end the trials that nobody runs any more.
+
+    Returns
+    -------
+    Whether it is worth going on, and what could not be read of the runs; None while none has ended.
+    """
+    if not history.metrics:
+        return None
+    metric = history.metrics[0]
+    lower, known = metric in LOWER_IS_BETTER, history.runs[history.runs[metric].notna()]
+    searched = SearchSpace.default() if space is None else SearchSpace.read(space)
+    under_way = {str(experiment.experiment_id) for experiment in store.experiments.all(UNDER_WAY)}
+    with SearchStudy(store.database.url, searched, metric=metric, lower_is_better=lower) as study:
+        study.add_history(known)
+        study.reconcile(under_way)
+        landscape = survey(
+            searched,
+            study.with_running(known),
+            [Principle.from_dict(document) for document in store.knowledge.principles()],
+            metric=metric,
+            lower_is_better=lower,
+        )
+    return judge_campaign(landscape), [str(remark) for remark in landscape.observations.remarks]
 
 
 def queue_document(store: Store) -> str:

@@ -198,8 +198,7 @@ class _Situation:
             rationale=draft.rationale,
             source=draft.source,
             changes=tuple(
-                ParameterChange(name, draft.base.parameters.get(name, self.unset.get(name)), after)
-                for name, after in draft.changes.items()
+                ParameterChange(name, self._before(draft.base, name), after) for name, after in draft.changes.items()
             ),
             based_on=draft.base.run,
             parameters=draft.parameters,
@@ -215,6 +214,10 @@ class _Situation:
             prediction=prediction,
             breaks=breaks,
         )
+
+    def _before(self, base: Base, name: str) -> Any:
+        """What a parameter was; what the trainer does where it was not given."""
+        return None if base.run is None else base.parameters.get(name, self.unset.get(name))
 
     def _prediction(self, draft: Draft) -> Prediction | None:
         if not any(number_of(value) is not None for value in self.runs.get(self.goal.metric, ())):

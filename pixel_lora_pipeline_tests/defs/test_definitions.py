@@ -22,6 +22,7 @@ def test_every_asset_can_be_understood_in_the_ui() -> None:
         "hypotheses",
         "experiment_queue",
         "trial_predictions",
+        "search_study",
     }
     for spec in specs:
         assert spec.description, f"{spec.key} has no description"

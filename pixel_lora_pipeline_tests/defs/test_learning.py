@@ -13,7 +13,7 @@ from pixel_lora_pipeline.config import Settings
 from pixel_lora_pipeline.definitions import defs
 from pixel_lora_pipeline.defs.learn.schedules import weekly_report
 from pixel_lora_pipeline.defs.resources import resources
-from pixel_lora_pipeline.embedded.history import write_history
+from pixel_lora_pipeline.embedded.history import HISTORY, write_history
 from pixel_lora_pipeline.store import RowId, Store
 from pixel_lora_pipeline_tests.test_run_reports import evaluated, run
 
@@ -151,3 +151,10 @@ def test_what_to_run_next_is_proposed_and_queued_with_tables_in_the_ui(
     assert len(store.experiments.all()) == proposed.metadata["n_proposed"].value
     (predictions,) = result.asset_materializations_for_node("trial_predictions")
     assert predictions.metadata["n"].value == 0
+    (search,) = result.asset_materializations_for_node("search_study")
+    assert "network_dim" in str(search.metadata["incumbent"].value)
+    with store.database.connection() as connection:
+        trials = connection.execute("SELECT count(*) AS n FROM optuna.trials").fetchone()
+    inside_the_space = sum(run.network_dim <= 48 for run in HISTORY)
+    assert trials == {"n": inside_the_space}
+    assert len(search.metadata["remarks"].value) >= len(HISTORY) - inside_the_space  # type: ignore[arg-type]

@@ -6,9 +6,14 @@ import dagster as dg
 
 from pixel_lora_pipeline.config import Settings
 from pixel_lora_pipeline.defs.execution import OWNERS, retry_transient_faults
-from pixel_lora_pipeline.defs.improve.metadata import calibration_metadata, proposals_metadata, queue_metadata
+from pixel_lora_pipeline.defs.improve.metadata import (
+    calibration_metadata,
+    proposals_metadata,
+    queue_metadata,
+    search_metadata,
+)
 from pixel_lora_pipeline.defs.learn.assets import general_principles, whenever_something_is_new
-from pixel_lora_pipeline.improving import calibration, propose, queue_document
+from pixel_lora_pipeline.improving import calibration, propose, queue_document, update_search
 from pixel_lora_pipeline.store import Store
 from pixel_lora_pipeline.training_history import read_history
 
@@ -50,3 +55,18 @@ def experiment_queue(store: dg.ResourceParam[Store]) -> dg.MaterializeResult[Any
 def trial_predictions(store: dg.ResourceParam[Store]) -> dg.MaterializeResult[Any]:
     """How predictions of trainings turned out: whether they deserve to be believed."""
     return dg.MaterializeResult(metadata=calibration_metadata(calibration(store, read_history(store))))
+
+
+@dg.asset(
+    deps=[general_principles],
+    automation_condition=whenever_something_is_new,
+    group_name="improve",
+    kinds={"optuna", "postgres"},
+    owners=OWNERS,
+    retry_policy=retry_transient_faults,
+)
+def search_study(settings: dg.ResourceParam[Settings], store: dg.ResourceParam[Store]) -> dg.MaterializeResult[Any]:
+    """The search for a good configuration: the runs as trials, the best so far, and whether to go on."""
+    return dg.MaterializeResult(
+        metadata=search_metadata(update_search(store, read_history(store), settings.search_space))
+    )

@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from pixel_lora_pipeline.improve import Calibration, Proposals
+from pixel_lora_pipeline.improve import Calibration, CampaignVerdict, Proposals
 from pixel_lora_pipeline.store import Experiment
 
 
@@ -57,4 +57,27 @@ def calibration_metadata(found: Calibration) -> dict[str, dg.MetadataValue[Any]]
         "n": dg.MetadataValue.float(float(found.n)),
         "verdict": dg.MetadataValue.text(found.verdict),
         **{name: dg.MetadataValue.float(figure.value) for name, figure in figures.items() if figure is not None},
+    }
+
+
+def search_metadata(found: tuple[CampaignVerdict, Sequence[str]] | None) -> dict[str, dg.MetadataValue[Any]]:
+    """Whether to go on and why, the best so far, and what could not be read of the runs."""
+    if found is None:
+        return {"verdict": dg.MetadataValue.text("No run has ended yet")}
+    verdict, remarks = found
+    numbers = {"expected_improvement": verdict.improvement, "noise": verdict.noise}
+    best = verdict.incumbent
+    return {
+        "verdict": dg.MetadataValue.text(f"{verdict.action}: {verdict.reason}"),
+        **{name: dg.MetadataValue.float(float(value)) for name, value in numbers.items() if value is not None},
+        **(
+            {}
+            if best is None
+            else {
+                "incumbent": dg.MetadataValue.json(best.parameters),
+                "incumbent_expected": dg.MetadataValue.float(float(best.expected)),
+                "incumbent_reason": dg.MetadataValue.text(best.reason),
+            }
+        ),
+        **({"remarks": dg.MetadataValue.json(list(remarks))} if remarks else {}),
     }
