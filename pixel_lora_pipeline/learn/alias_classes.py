@@ -48,28 +48,41 @@ def alias_classes(columns: Sequence[ParameterColumn]) -> list[ParameterClass]:
     """Put together what the configurations cannot tell apart.
 
     Two ordered parameters are aliases if they have the same order over the configurations, or the reverse; a name
-    and another parameter, if they divide the configurations into the same groups. Parameters that never varied, and
-    names that never repeat, have a class of their own.
+    and another parameter, if they divide the configurations into the same groups. So a name may make aliases of
+    ordered parameters whose orders differ. Parameters that never varied, and names that never repeat, have a class of
+    their own.
     """
     classes: list[list[ParameterColumn]] = []
     by_order: dict[bytes, list[ParameterColumn]] = {}
-    by_groups: dict[bytes, list[ParameterColumn]] = {}
+    by_groups: dict[bytes, list[list[ParameterColumn]]] = {}
     for column in sorted(columns, key=lambda column: (not column.is_ordered, column.name)):
         groups, orders = _groups(column.codes), _order(column)
         found = None
         if column.is_ordered and len(column.levels) > 2:
             found = by_order.get(orders)
         elif column.is_varied and len(column.levels) < column.known.sum():
-            found = by_groups.get(groups)
+            found = _merged(by_groups.get(groups, []), classes)
         if found is None:
             found = []
             classes.append(found)
             if column.is_varied:
                 by_order.setdefault(orders, found)
-                by_groups.setdefault(groups, found)
+                by_groups.setdefault(groups, []).append(found)
         found.append(column)
     ordered = [ParameterClass(tuple(sorted(members, key=lambda column: column.name))) for members in classes]
     return sorted(ordered, key=lambda members: members.names)
+
+
+def _merged(alike: list[list[ParameterColumn]], classes: list[list[ParameterColumn]]) -> list[ParameterColumn] | None:
+    """The classes that divide the configurations in the same way, as one; None if there is none."""
+    if not alike:
+        return None
+    first, *others = alike
+    for other in others:
+        first.extend(other)
+        classes[:] = [members for members in classes if members is not other]
+    del alike[1:]
+    return first
 
 
 def near_aliases(classes: Sequence[ParameterClass]) -> list[tuple[str, ...]]:

@@ -34,8 +34,8 @@ def test_an_experiment_reads_as_in_the_roadmap() -> None:
     assert lines[0] == "# Experiment Queue - Generated 2025-11-15"
     assert "## High Priority (Run Next)" in lines
     assert '### Experiment A: "Fix Background Colors"' in lines
-    assert r"**Parameters to Change:** keep\_tokens: 1 → 3" in lines
-    assert r"**Expected Outcome:** background\_accuracy +31 (+25 to +37.5)" in lines
+    assert "**Parameters to Change:** keep_tokens: 1 → 3" in lines
+    assert "**Expected Outcome:** background_accuracy +31 (+25 to +37.5)" in lines
     assert "**Confidence:** 85%" in lines
     assert "**Estimated GPU Time:** 4 hours, 3.5 to 4.5 (10 epochs)" in lines
     assert "**Status:** QUEUED" in lines

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from scipy.stats import false_discovery_control, permutation_test, rankdata
 
+from pixel_lora_pipeline.learn import assess_parameters
 from pixel_lora_pipeline.learn.alias_classes import alias_classes, near_aliases
 from pixel_lora_pipeline.learn.detectability import minimum_detectable_effect, runs_needed
 from pixel_lora_pipeline.learn.parameter_column import ParameterColumn, read_parameter
@@ -86,13 +87,13 @@ def test_aliases_are_the_same_order_whatever_the_scale() -> None:
             column([{1: "x", 2: "z", 4: "y"}[value] for value in values], "name"),
             column([1, 2, 4, 2, 1, 2], "other"),
             column([1, 2, np.nan, 2, 1, 4], "with a gap"),
-            column([4, 1, 2, 1, 4, 2], "other order"),
+            column([10, 20, 10, 30, 20, 30], "other groups"),
         ]
     )
     assert [members.names for members in together] == [
         ("a", "b", "name", "reversed"),
         ("other",),
-        ("other order",),
+        ("other groups",),
         ("with a gap",),
     ]
 
@@ -111,3 +112,22 @@ def test_learning_rates_are_compared_by_their_order_of_magnitude() -> None:
     np.testing.assert_allclose(column([4, 64, 16], "network_dim").positions, np.log10([4, 16, 64]))
     np.testing.assert_allclose(column([1, 2, 3], "keep_tokens").positions, [1, 2, 3])
     np.testing.assert_allclose(column([0, 100, 3], "lr_warmup_steps").positions, [0, 3, 100])
+
+
+def test_a_name_that_goes_with_two_orders_makes_all_of_them_one_class() -> None:
+    codes = [0, 1, 2, 0, 2, 1, 0, 2]
+    runs = pd.DataFrame(
+        {
+            "gradient_accumulation_steps": [(1, 2, 4)[code] for code in codes],
+            "network_dropout": [(0.0, 0.3, 0.1)[code] for code in codes],
+            "mixed_precision": [("fp16", "no", "bf16")[code] for code in codes],
+            "network_dim": [16, 32, 64, 32, 16, 64, 32, 16],
+            "quality": [1.0, 2.0, 3.0, 1.5, 3.5, 2.5, 1.0, 3.0],
+        }
+    )
+    names = [name for name in runs if name != "quality"]
+    table = assess_parameters(runs, names, "quality")
+    classes = {frozenset(names) for names in table["parameters"]}
+    assert frozenset({"gradient_accumulation_steps", "network_dropout", "mixed_precision"}) in classes, classes
+    without_name = assess_parameters(runs, [name for name in names if name != "mixed_precision"], "quality")
+    assert all(len(names) == 1 for names in without_name["parameters"]), "their orders tell them apart"
