@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 
@@ -24,12 +24,14 @@ from pixel_lora_pipeline.improve import (
 )
 from pixel_lora_pipeline.learn import Principle
 from pixel_lora_pipeline.learning import assess_history, diagnose_run
-from pixel_lora_pipeline.store import NothingEvaluatedError, Store, StoredPrediction
-from pixel_lora_pipeline.store.experiments import ENDED, UNDER_WAY
+from pixel_lora_pipeline.store import Experiment, NothingEvaluatedError, Store, StoredPrediction
+from pixel_lora_pipeline.store.experiments import ENDED, OPEN, UNDER_WAY
 from pixel_lora_pipeline.train.parameter_difference import same_value
 from pixel_lora_pipeline.train.parameter_table import typed_value
 from pixel_lora_pipeline.train.taxonomy import chosen_parameters
 from pixel_lora_pipeline.training_history import LOWER_IS_BETTER, TrainingHistory
+
+_PROPOSER: Final = "hypotheses"
 
 
 class ParameterError(ValueError):
@@ -91,6 +93,8 @@ def predict(
 def propose(store: Store, history: TrainingHistory, space: Path | None = None) -> Proposals:
     """Propose what to run next, from everything that is known, and add it to the queue of experiments.
 
+    What was proposed before, is not proposed any more and was not touched by anybody is taken off the queue.
+
     Parameters
     ----------
     space
@@ -111,10 +115,20 @@ def propose(store: Store, history: TrainingHistory, space: Path | None = None) -
         tried=[
             {"parameters": known.parameters, "title": known.title, "state": known.state}
             for known in store.experiments.all()
+            if not _is_untouched(known)
         ],
     )
-    store.experiments.propose([hypothesis.to_dict() for hypothesis in proposals.hypotheses], "hypotheses")
+    store.experiments.propose([hypothesis.to_dict() for hypothesis in proposals.hypotheses], _PROPOSER)
+    wanted = [hypothesis.parameters for hypothesis in proposals.hypotheses]
+    for known in store.experiments.all(OPEN):
+        if _is_untouched(known) and known.parameters not in wanted:
+            store.experiments.move_to(known.experiment_id, "SKIPPED", _PROPOSER, "it is not proposed any more")
     return proposals
+
+
+def _is_untouched(experiment: Experiment) -> bool:
+    """Whether nobody but the proposer has decided anything about an experiment."""
+    return all(decision["by"] == _PROPOSER for decision in experiment.decisions)
 
 
 def update_search(

@@ -7,7 +7,7 @@ import pytest
 
 from pixel_lora_pipeline.backfilling import backfill
 from pixel_lora_pipeline.embedded.history import write_history
-from pixel_lora_pipeline.improving import calibration, predict
+from pixel_lora_pipeline.improving import calibration, predict, propose
 from pixel_lora_pipeline.store import NothingEvaluatedError, Store
 from pixel_lora_pipeline.training_history import read_history
 
@@ -40,3 +40,22 @@ def test_a_prediction_is_scored_by_the_first_later_run_that_has_its_parameters(s
 def test_without_any_run_there_is_nothing_to_predict_from(store: Store) -> None:
     with pytest.raises(NothingEvaluatedError, match="no run has ended yet"):
         predict(store, read_history(store), {"network_dim": 32})
+
+
+def test_proposing_again_keeps_what_still_holds_and_what_people_decided_and_takes_off_the_rest(
+    store: Store, tmp_path: Path
+) -> None:
+    write_history(tmp_path / "old_runs")
+    backfill(store, [tmp_path / "old_runs"], [tmp_path / "old_runs" / "observations.csv"])
+    first = propose(store, read_history(store))
+    ids = {experiment.title: experiment.experiment_id for experiment in store.experiments.all()}
+    assert len(ids) == len(first.hypotheses)
+    assert propose(store, read_history(store)) == first
+    assert {experiment.title: experiment.experiment_id for experiment in store.experiments.all()} == ids
+    outdated = {**first.hypotheses[0].to_dict(), "parameters": {"network_dim": 8}, "title": "outdated"}
+    decided = {**outdated, "parameters": {"network_dim": 16}, "title": "decided on"}
+    for proposal in store.experiments.propose([outdated, decided], "hypotheses")[1:]:
+        store.experiments.move_to(proposal, "QUEUED", "somebody")
+    propose(store, read_history(store))
+    states = {experiment.title: experiment.state for experiment in store.experiments.all()}
+    assert (states["outdated"], states["decided on"]) == ("SKIPPED", "QUEUED")

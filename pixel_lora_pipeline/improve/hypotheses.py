@@ -310,7 +310,8 @@ def _kinds(
     if situation.space_was_given and situation.space is not None:
         ideas = screening(best, better, evidence, goal, runs, situation.space, seed) + ideas
     first, data = ([draft for draft in ideas if draft.source == kind] for kind in ("unexplored", "data"))
-    promising = [draft for draft in improving if draft.confidence >= _PROMISING]
+    # What the evidence says is an expected gain; a search may also go where it knows little.
+    promising = [draft for draft in improving if draft.source == "evidence" or draft.confidence >= _PROMISING]
     return [
         fixes,
         promising,
@@ -318,7 +319,7 @@ def _kinds(
         first,
         data,
         [] if situation.known.has_repetitions else [_repetition(best, goal)],
-        [draft for draft in improving if draft.confidence < _PROMISING],
+        [draft for draft in improving if draft not in promising],
     ]
 
 

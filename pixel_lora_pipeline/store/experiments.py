@@ -25,6 +25,9 @@ State = Literal[
 ]
 
 ENDED: Final[tuple[State, ...]] = ("DONE", "FAILED", "SKIPPED")
+OPEN: Final[tuple[State, ...]] = ("PROPOSED", "PENDING DATA", "REQUIRES DATASET WORK")
+"""States of what nobody has decided on."""
+
 UNDER_WAY: Final[tuple[State, ...]] = ("RUNNING", "EVALUATING")
 
 _NEXT: Final[Mapping[State, tuple[State, ...]]] = {
