@@ -47,12 +47,16 @@ def shown_by(image: Picture, asked: Portrait) -> Portrait:
     return min((replace(posed, accessory=a, expression=e) for a, e in variants), key=distance)
 
 
-def region_color(image: Picture, portrait: Portrait, region: str) -> NDArray[np.float64]:
-    """Lab colour (3,) of the median over the inner part of a region."""
+def region_rgb(image: Picture, portrait: Portrait, region: str) -> NDArray[np.float64]:
+    """Median (3,) of each channel over the inner part of a region, 0-255."""
     mask = visible_regions(portrait)[region]
     inner = binary_erosion(mask)
-    rgb = np.median(image[inner if inner.sum() > 20 else mask], axis=0) / 255
-    return np.asarray(rgb2lab(rgb.reshape(1, 1, 3)).reshape(3))
+    return np.asarray(np.median(image[inner if inner.sum() > 20 else mask], axis=0))
+
+
+def region_color(image: Picture, portrait: Portrait, region: str) -> NDArray[np.float64]:
+    """Lab colour (3,) of the same."""
+    return np.asarray(rgb2lab((region_rgb(image, portrait, region) / 255).reshape(1, 1, 3)).reshape(3))
 
 
 def lab(color: str) -> NDArray[np.float64]:
