@@ -73,6 +73,7 @@ METRICS: Final = {
     ),
     "style_quality": (
         "edge_sharpness", "pixel_art_purity", "photorealism_score", "photorealistic_share", "color_palette_size",
+        "off_grid", "orphan_pixels", "jaggies", "banding", "palette_drift", "off_palette",
         "dithering_quality", "overall",
     ),
 }  # fmt: skip
