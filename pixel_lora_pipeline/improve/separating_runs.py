@@ -18,11 +18,6 @@ from pixel_lora_pipeline.learn.verdict import HIGH_PROBABILITY, MODERATE_PROBABI
 _MATTERS: Final = MODERATE_PROBABILITY
 
 
-def aliases_matter(evidence: Mapping[str, pd.DataFrame], goal: Goal) -> bool:
-    """Whether something that probably acts on the goal, or on a part of it, cannot be told from something else."""
-    return any(_worth(row, metric, goal) > 0 for metric, row in _rows(evidence))
-
-
 def separating_runs(
     base: Base, evidence: Mapping[str, pd.DataFrame], goal: Goal, configurations: Mapping[str, Mapping[str, Any]]
 ) -> list[Draft]:

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from pixel_lora_pipeline.learn.domain_priors import domain_rules
 from pixel_lora_pipeline.learn.run_condition import holds
-from pixel_lora_pipeline.train.run_query import Condition, names_in, parse_run_query
+from pixel_lora_pipeline.train.run_query import Condition, parse_run_query
 from pixel_lora_pipeline.train.taxonomy import taxonomy
 
 # What a condition may ask for beside parameters.
@@ -136,11 +136,6 @@ def issues_told_by(metric: str) -> tuple[frozenset[str], bool]:
     best = min(told.values())
     fits = (best.by_part, best.higher_is_better)
     return frozenset(key for key, it in told.items() if (it.by_part, it.higher_is_better) == fits), fits[1]
-
-
-def asks_for(rule: DiagnosisRule) -> list[str]:
-    """The parameters that a rule's condition is about."""
-    return names_in(rule.condition)
 
 
 @cache

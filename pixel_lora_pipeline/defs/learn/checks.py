@@ -8,8 +8,8 @@ from pixel_lora_pipeline.defs.learn.assets import parameter_evidence
 from pixel_lora_pipeline.store import Store
 from pixel_lora_pipeline.training_history import read_history
 
-# Below, hardly any parameter can be told from chance: at eight runs the procedure finds a quarter of the causes that
-# were planted in simulated histories, at fifteen more than half (benchmarks/evidence.py).
+# Below, hardly any parameter can be told from chance: at eight runs the procedure finds a third of the major causes
+# that were planted in simulated histories, at fifteen three fifths (benchmarks/evidence.py).
 ENOUGH_RUNS: Final = 8
 
 
