@@ -2,7 +2,6 @@
 
 import math
 import tomllib
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib.resources import files
@@ -40,9 +39,9 @@ class _Parameter(BaseModel):
     unset: Scalar | None = None
 
     @property
-    @abstractmethod
     def values(self) -> tuple[Scalar, ...]:
         """What may be suggested."""
+        raise NotImplementedError
 
     @property
     def is_ordered(self) -> bool:
@@ -66,16 +65,16 @@ class _Parameter(BaseModel):
         number = _number(cell)
         return math.nan if number is None else float(np.clip(self._place(number), -_MOST_FOREIGN, 1 + _MOST_FOREIGN))
 
-    @abstractmethod
     def contains(self, cell: Any) -> bool:
         """Whether a value is within what may be suggested; on a range, also between its steps."""
+        raise NotImplementedError
 
-    @abstractmethod
     def read(self, cell: Any) -> Scalar:
         """A value that it contains, however it was written, as the space has it."""
+        raise NotImplementedError
 
-    @abstractmethod
-    def _place(self, number: float) -> float: ...
+    def _place(self, number: float) -> float:
+        raise NotImplementedError
 
 
 class Levels(_Parameter):
