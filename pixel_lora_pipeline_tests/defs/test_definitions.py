@@ -23,6 +23,8 @@ def test_every_asset_can_be_understood_in_the_ui() -> None:
         "experiment_queue",
         "trial_predictions",
         "search_study",
+        "run_trade_offs",
+        "caption_quality",
     }
     for spec in specs:
         assert spec.description, f"{spec.key} has no description"

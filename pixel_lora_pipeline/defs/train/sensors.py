@@ -20,7 +20,7 @@ from pixel_lora_pipeline.validate.text_width import cross_attention_width
 
 evaluate_checkpoint = dg.define_asset_job(
     "evaluate_checkpoint",
-    selection=dg.AssetSelection.groups("train", "validate"),
+    selection=dg.AssetSelection.assets("model_checkpoint") | dg.AssetSelection.groups("validate"),
     description="Verify one checkpoint, generate the suite with it, measure the images, roll the numbers up.",
 )
 
