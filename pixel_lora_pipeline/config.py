@@ -1,10 +1,11 @@
 """Everything a user can set: environment variables win over `pixel_lora.toml`, which wins over the defaults."""
 
+import ipaddress
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -89,7 +90,26 @@ class Settings(BaseSettings):
         default="UTC",
         description="Name of the time zone in which the weekly report comes on Monday at 08:00, as Europe/Berlin.",
     )
-    port: int = Field(default=3000, ge=1, le=65535, description="Port of Dagster's UI on 127.0.0.1.")
+    host: str = Field(
+        default="127.0.0.1",
+        description="Address on which the lab and Dagster's UI listen; any but this machine's own needs a login.",
+    )
+    port: int = Field(default=3000, ge=1, le=65535, description="Port of the lab and Dagster's UI.")
+    allowed_hosts: list[str] = Field(
+        default_factory=list,
+        description="Names under which browsers may reach the lab beside 127.0.0.1 and localhost, as gpu-box.local; "
+        "one that a proxy serves on another port with that port.",
+    )
+    login_user: str = Field(default="pixel-lora", description="Who `login_password` belongs to.")
+    login_password: SecretStr | None = Field(default=None, description="Password that browsers ask for.")
+    login_token: SecretStr | None = Field(
+        default=None, description="Token for scripts (Authorization: Bearer …); in browsers it is a password, too."
+    )
+
+    @property
+    def trainings(self) -> Path:
+        """Folder in which the trainings that we start leave their checkpoints, each in a folder of its own."""
+        return self.home / "trainings"
 
     @field_validator("time_zone")
     @classmethod
@@ -99,6 +119,22 @@ class Settings(BaseSettings):
         except (ZoneInfoNotFoundError, ValueError) as error:
             raise ValueError(f"{name!r} is no time zone: use a name as Europe/Berlin or UTC") from error
         return name
+
+    @field_validator("login_password", "login_token")
+    @classmethod
+    def _not_empty(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and not secret.get_secret_value():
+            raise ValueError("an empty one lets everybody in: leave it out, or set a real one")
+        return secret
+
+    @model_validator(mode="after")
+    def _others_log_in(self) -> Self:
+        if not is_loopback(self.host) and self.login_password is None and self.login_token is None:
+            raise ValueError(
+                f"{self.host} can be reached from other machines, and whoever reaches it can start trainings: set "
+                "PIXEL_LORA_LOGIN_PASSWORD or PIXEL_LORA_LOGIN_TOKEN, or leave PIXEL_LORA_HOST out"
+            )
+        return self
 
     @classmethod
     def settings_customise_sources(
@@ -111,3 +147,13 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, then environment, then the TOML file of the current folder."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens on an address."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

@@ -50,6 +50,7 @@ def up(settings: Settings, console: Console, *, once: bool = False) -> int:
         )
         return 2
     watched = [checkpoints_folder(settings.home)] if demo else [folder.absolute() for folder in settings.watched]
+    watched.append(settings.trainings.absolute())
     for folder in (*watched, settings.home / "dagster"):
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -73,7 +74,8 @@ def up(settings: Settings, console: Console, *, once: bool = False) -> int:
             stack.callback(stop_all, parts)
             for part in parts:
                 part.start()
-            console.print(f"Dagster's UI: http://127.0.0.1:{settings.port}   Logs: {settings.home / 'logs'}")
+            address = f"http://127.0.0.1:{settings.port}"
+            console.print(f"The lab: {address}/lab   Dagster's UI: {address}   Logs: {settings.home / 'logs'}")
             if trained:
                 console.print(f"Demo: trained already; its {DEMO_EPOCHS} epochs lie in {watched[0]}")
             elif demo:
@@ -107,13 +109,25 @@ def _threads_beside_a_training() -> str:
 
 
 def pipeline_parts(settings: Settings, environment: Mapping[str, str]) -> list[Part]:
-    """Dagster's webserver and daemon, not started yet."""
-    webserver = ["-m", "dagster_webserver", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(settings.port)]
+    """The webserver (the lab, with Dagster's UI beside it) and Dagster's daemon, not started yet."""
+    webserver = ["-m", "pixel_lora_pipeline.serve"]
     daemon = ["-m", "dagster._daemon", "run", "-w", "workspace.yaml"]
     return [
-        _part(settings, environment, "webserver", [sys.executable, *webserver]),
+        _part(settings, {**environment, **_as_variables(settings)}, "webserver", [sys.executable, *webserver]),
         _part(settings, environment, "daemon", [sys.executable, *daemon]),
     ]
+
+
+def _as_variables(settings: Settings) -> dict[str, str]:
+    """What the webserver is told, wherever this process read it: the two may look for the TOML file elsewhere."""
+    secrets = {"LOGIN_PASSWORD": settings.login_password, "LOGIN_TOKEN": settings.login_token}
+    return {
+        "PIXEL_LORA_HOST": settings.host,
+        "PIXEL_LORA_PORT": str(settings.port),
+        "PIXEL_LORA_ALLOWED_HOSTS": json.dumps(settings.allowed_hosts),
+        "PIXEL_LORA_LOGIN_USER": settings.login_user,
+        **{f"PIXEL_LORA_{name}": secret.get_secret_value() for name, secret in secrets.items() if secret is not None},
+    }
 
 
 def _part(settings: Settings, environment: Mapping[str, str], name: str, command: list[str]) -> Part:

@@ -38,7 +38,7 @@ class ABVerdict:
     interval
         95 % Wilson interval of it; (0, 1) without a vote.
     e_value
-        Evidence that the models differ: how much more probable the votes are if they do.
+        Evidence that the models differ: how much more probable the votes are if they do; see `judges`.
     votes_needed
         About how many more votes, ties included, until a decision if people go on voting as they did; 0 when decided.
     p_better
@@ -58,7 +58,9 @@ class ABVerdict:
     sentence: str
 
 
-def judge_ab(wins_a: int, wins_b: int, ties: int = 0) -> ABVerdict:
+def judge_ab(
+    wins_a: int, wins_b: int, ties: int = 0, *, judges: int = 1, names: tuple[str, str] = ("A", "B")
+) -> ABVerdict:
     """Judge a blind comparison of two models on the same prompts and seeds.
 
     Ties say nothing on who is better and are left out of the test, as in a sign test. The evidence is the ratio of
@@ -79,8 +81,11 @@ def judge_ab(wins_a: int, wins_b: int, ties: int = 0) -> ABVerdict:
     for name, count in (("wins_a", wins_a), ("wins_b", wins_b), ("ties", ties)):
         if int(count) != count or count < 0:
             raise ValueError(f"{name} is {count}: votes are counted from 0")
+    if judges < 1:
+        raise ValueError(f"judges is {judges}: somebody has voted")
     decisive = wins_a + wins_b
-    e_value = _evidence(wins_a, wins_b)
+    chances = 1 + math.log2(judges)
+    e_value = _evidence(wins_a, wins_b) / chances
     p_better = float(beta.sf(0.5, wins_b + 1, wins_a + 1))
     interval = _wilson(wins_b, decisive)
     confidence = 1.0 - min(1.0, 1.0 / e_value)
@@ -91,7 +96,7 @@ def judge_ab(wins_a: int, wins_b: int, ties: int = 0) -> ABVerdict:
         winner = "none"
         low, high = beta.cdf(NO_DIFFERENCE, wins_b + 0.5, wins_a + 0.5)
         confidence = float(high - low)
-    needed = _votes_needed(wins_a, wins_b, ties) if winner == "undecided" else 0
+    needed = _votes_needed(wins_a, wins_b, ties, chances) if winner == "undecided" else 0
     return ABVerdict(
         winner=winner,
         confidence=confidence,
@@ -100,7 +105,7 @@ def judge_ab(wins_a: int, wins_b: int, ties: int = 0) -> ABVerdict:
         e_value=e_value,
         votes_needed=needed,
         p_better=p_better,
-        sentence=_sentence(winner, confidence, needed),
+        sentence=_sentence(winner, names, confidence, needed),
     )
 
 
@@ -116,21 +121,24 @@ def _wilson(wins: int, votes: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
-def _votes_needed(wins_a: int, wins_b: int, ties: int) -> int:
+def _votes_needed(wins_a: int, wins_b: int, ties: int, chances: float) -> int:
     """Until the votes decide, if they go on as the posterior means of win rate and share of ties say."""
     wins, losses = max(wins_a, wins_b), min(wins_a, wins_b)
     decisive = wins + losses
     rate = (wins + 0.5) / (decisive + 1)
     more = 1
-    while decisive + more < MOST_VOTES and _evidence(wins + more * rate, losses + more * (1 - rate)) < DECISIVE:
+    while (
+        decisive + more < MOST_VOTES and _evidence(wins + more * rate, losses + more * (1 - rate)) < DECISIVE * chances
+    ):
         more += 1
     return math.ceil(more * (decisive + ties + 1) / (decisive + 1))
 
 
-def _sentence(winner: Winner, confidence: float, needed: int) -> str:
+def _sentence(winner: Winner, names: tuple[str, str], confidence: float, needed: int) -> str:
     if winner == "none":
         return "No meaningful difference: people prefer neither clearly enough to matter."
     if winner == "undecided":
         return f"Undecided yet: about {needed} more vote{'s' if needed != 1 else ''} if people go on as so far."
     # What was promised at the limit, not more digits than the votes have.
-    return f"Use Model {winner} ({math.floor(100 * min(confidence, 0.999))}% confidence)"
+    name = names[winner == "B"]
+    return f"Use Model {name} ({math.floor(100 * min(confidence, 0.999))}% confidence)"

@@ -48,9 +48,13 @@ class Database:
         DatabaseError
             If no connection can be opened.
         """
+        with self._opened() as connection:
+            yield connection
+
+    def _opened(self) -> psycopg.Connection[DictRow]:
         timeout = conninfo_to_dict(self.url).get("connect_timeout", _CONNECT_TIMEOUT_SECONDS)
         try:
-            connection = psycopg.connect(
+            return psycopg.connect(
                 self.url, connect_timeout=timeout, application_name="pixel-lora", row_factory=dict_row
             )
         except psycopg.OperationalError as fault:
@@ -58,8 +62,6 @@ class Database:
                 f"no connection to {without_password(self.url)}: {fault}\n"
                 "Check that the server runs and that DATABASE_URL names the right host, user and password."
             ) from fault
-        with connection:
-            yield connection
 
     def verify_dagster_schema(self) -> None:
         """Make sure that Dagster's tables will land in their own schema and not among the domain's.

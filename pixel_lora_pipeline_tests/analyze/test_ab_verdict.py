@@ -1,5 +1,7 @@
 """A verdict on blind votes holds however often it is looked at."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -8,13 +10,15 @@ from pixel_lora_pipeline.analyze.ab_verdict import DECISIVE, MOST_VOTES
 
 TESTS = 200
 
+judged = cache(judge_ab)  # many tests come through the same counts
+
 
 def share_won(win_rate: float, seed: int) -> tuple[float, float]:
     """Of simulated tests that are looked at after every vote: those with a winner, and those won by B."""
     votes = np.random.default_rng(seed).random((TESTS, MOST_VOTES)) < win_rate
     winners = []
     for test in votes.cumsum(axis=1):
-        verdicts = (judge_ab(n - int(wins), int(wins)) for n, wins in enumerate(test, 1))
+        verdicts = (judged(n - int(wins), int(wins)) for n, wins in enumerate(test, 1))
         winners.append(next((verdict.winner for verdict in verdicts if verdict.winner in ("A", "B")), None))
     return sum(winner is not None for winner in winners) / TESTS, winners.count("B") / TESTS
 

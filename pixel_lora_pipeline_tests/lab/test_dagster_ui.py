@@ -1,0 +1,126 @@
+"""Dagster's own UI behind the guard, as `pixel-lora up` serves it, in a real browser."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import psycopg
+import pytest
+from playwright.sync_api import WebSocket, expect
+
+from pixel_lora_pipeline.config import PROJECT_ROOT
+from pixel_lora_pipeline.defs.lab.webserver import DagsterMovedError, dagster_app
+from pixel_lora_pipeline.store import dagster_url, migrate
+from pixel_lora_pipeline_tests.conftest import _fresh_database
+from pixel_lora_pipeline_tests.lab.browser import browsing, page_of
+from pixel_lora_pipeline_tests.lab.server import free_port
+
+START_SECONDS = 120
+
+
+@pytest.fixture(scope="module")
+def database_url(postgres: str) -> Iterator[str]:
+    with _fresh_database(postgres) as url:
+        migrate(url)
+        yield url
+
+
+@pytest.fixture(scope="module")
+def address(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where the whole is served, by the process that `pixel-lora up` starts."""
+    home, port = tmp_path_factory.mktemp("home"), free_port()
+    log = home / "log"
+    environment = {
+        **os.environ,
+        "DATABASE_URL": database_url,
+        "DAGSTER_PG_URL": dagster_url(database_url),
+        "DAGSTER_HOME": str(PROJECT_ROOT),
+        "PIXEL_LORA_HOME": str(home),
+        "PIXEL_LORA_DAGSTER_FILES": str(home / "dagster"),
+        "PIXEL_LORA_PORT": str(port),
+    }
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pixel_lora_pipeline.serve"],
+            cwd=PROJECT_ROOT,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        wait_until_served(f"http://127.0.0.1:{port}/server_info", process, log)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def wait_until_served(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        assert process.poll() is None, log.read_text()
+        with suppress(URLError, ConnectionError):
+            if urlopen(url, timeout=5).status == 200:  # noqa: S310 - our own address
+                return
+        time.sleep(0.2)
+    raise AssertionError(f"nothing is served at {url} after {START_SECONDS} s: {log.read_text()}")
+
+
+def test_assets_are_shown_and_materialised_from_the_ui_and_subscriptions_are_open(
+    address: str, database_url: str
+) -> None:
+    frames: list[str] = []
+
+    def listen(socket: WebSocket) -> None:
+        socket.on("framereceived", lambda frame: frames.append(str(frame)))
+
+    with browsing() as browser, page_of(browser, "about:blank") as (page, incidents):
+        page.on("websocket", listen)
+        page.goto(f"{address}/locations/pixel_lora_pipeline/asset-groups/improve/list")
+        expect(page.get_by_text("experiment_queue").first).to_be_visible(timeout=30_000)
+        assert frames, "Dagster's subscriptions got no frame through the guard"
+        page.goto(f"{address}/assets/experiment_queue")
+        page.get_by_role("button", name="Materialize").first.click()
+        page.get_by_role("button", name="Confirm").click()  # what is upstream was never materialised
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            deadline, found = time.monotonic() + 20, None
+            while found is None and time.monotonic() < deadline:
+                page.wait_for_timeout(200)
+                found = connection.execute("SELECT status FROM dagster.runs").fetchone()
+    assert found is not None, "the run that was asked for in the UI is not there"
+    assert all(url.startswith((address, "data:", "blob:", "about:")) for url in incidents.requests), incidents.requests
+    refused = [message for message in incidents.messages if "403" in message]
+    assert refused == []
+
+
+def test_the_lab_links_to_it_and_is_shown_beside_it(address: str) -> None:
+    with browsing() as browser, page_of(browser, f"{address}/lab") as (page, incidents):
+        expect(page.get_by_role("heading", name="Runs")).to_be_visible()
+        page.get_by_role("link", name="Dagster").click()
+        page.wait_for_url(lambda url: "/lab" not in url)
+    assert incidents.dialogs == []
+
+
+def test_a_dagster_that_was_built_otherwise_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "dagster_webserver.app", None)
+    with pytest.raises(DagsterMovedError, match="not where it was"), dagster_app(tmp_path / "workspace.yaml"):
+        pass
+
+
+def test_dagster_is_still_built_from_what_we_know() -> None:
+    """If this fails after an upgrade, the lab goes on beside Dagster's webserver until `dagster_app` is put right."""
+    from inspect import signature
+
+    from dagster._core.workspace.context import WorkspaceProcessContext
+    from dagster._core.workspace.load_target import WorkspaceFileTarget
+    from dagster_webserver.app import create_app_from_workspace_process_context
+
+    assert next(iter(signature(create_app_from_workspace_process_context).parameters)) == "workspace_process_context"
+    assert list(signature(WorkspaceProcessContext).parameters)[:2] == ["instance", "workspace_load_target"]
+    assert WorkspaceFileTarget(["workspace.yaml"]).paths == ["workspace.yaml"]
