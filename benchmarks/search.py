@@ -1,15 +1,26 @@
-"""How many runs a search needs: `python benchmarks/search.py [--worlds 30] [--family mixed|imagined]`.
+"""How many runs a search needs: `python benchmarks/search.py [--worlds 30] [--family mixed] [--results FILE]`.
 
-Every world has seven parameters: levels, a logarithmic range, whole numbers and a choice. In "mixed", each acts in a
-form of its own (peak, threshold, saturation, names), three strongly and the rest little, and two of them act together.
-In "imagined", they are seven of those of `training_histories.py`, with its ten families of effects. A run's noise is
-3 % of the best quality. Eight runs were made before, as people make them: the best or the last is copied, and one to
-three parameters are changed. Worlds in which one of these is good already are left out.
+Every world has seven parameters: levels, a logarithmic range, whole numbers and a choice. The families differ in what
+these do, so that a method cannot do well by resembling one of them:
 
-Counted is after how many runs more the incumbent's true quality is within 2 % of the optimum. Our incumbent is the
-best by posterior mean; the others are given credit for knowing the best of what they tried. "Principle" is a soft one
-about the parameter that matters most, with an effect of ten points; the wrong one advises against the better half.
-Some campaigns are also led as `judge_campaign` says, repeating a run where it says so, until it ends them.
+- "mixed": each acts in a form of its own (peak, threshold, saturation, names), three strongly and the rest little, and
+  two of them act together;
+- "imagined": seven of the parameters of `training_histories.py`, with its ten families of effects;
+- "drawn": a random smooth function of all seven, of which each acts over a distance of its own;
+- "cliffs": slopes, steps and parameters that do nothing, and two corners of the space in which trainings fail.
+
+A run's noise is 3 % of the best quality. Eight runs were made before, as people make them: the best or the last is
+copied, and one to three parameters are changed. Worlds in which one of these is good already are left out.
+
+Counted is after how many runs more the incumbent's true quality is within 2 % of the optimum (of its value, not of the
+range). Our incumbent is the best by posterior mean; the others are given credit for knowing the best of what they
+tried. What ours would need with that credit is the column "tried": beside it, the loss is in choosing among noisy
+results, and not in what was tried. "Noise a tenth" shows how much of the rest is noise. "Principle" is a soft one about
+the parameter that matters most, with an effect of ten points; the wrong one advises against the better half. Some
+campaigns are also led as `judge_campaign` says, repeating a run where it says so, until it ends them.
+
+Worlds are independent: `--jobs` are done at a time, and with `--results` what is done is kept in a file, a line a
+campaign, from which the next call goes on. Throw it away after a change of the search.
 
 The sizes of the effects in "mixed" were chosen so that TPE with a history needs about as many runs as in the project's
 first measurements (16); random search finds more often here than it did there (4 % within 15).
@@ -18,12 +29,14 @@ Ends with 1 if a figure that is a must is missed.
 """
 
 import argparse
+import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,6 +61,10 @@ ENOUGH = 15
 EFFECT = 10.0
 INTERIM = 10
 LONGEST = 30
+# Of a random function: waves that it is the sum of, and its standard deviation over the space in points.
+WAVES = 400
+SPREAD = 10.0
+QUIET = 0.1
 MIXED = SearchSpace.of(
     {
         "network_dim": [8, 16, 32, 64, 128],
@@ -74,11 +91,14 @@ class World:
         What may be chosen, and what it is worth.
     best
         The best configuration.
+    noise
+        Standard deviation of a run, as a share of the best quality.
     """
 
     space: SearchSpace
     quality: Callable[[Configuration], float]
     best: dict[str, Any]
+    noise: float = NOISE
 
     @cached_property
     def optimum(self) -> float:
@@ -88,7 +108,7 @@ class World:
         return self.quality(configuration) >= (1 - NEAR) * self.optimum
 
     def observe(self, configuration: Configuration, random: Generator) -> float:
-        return self.quality(configuration) + random.normal(0, NOISE * self.optimum)
+        return self.quality(configuration) + random.normal(0, self.noise * self.optimum)
 
 
 @dataclass(frozen=True)
@@ -123,11 +143,14 @@ class Course:
         Until any run was good.
     regrets
         The incumbent's, after each number of runs; as a share of the optimum.
+    seconds
+        Of the processor.
     """
 
     reached: int
     found: int
     regrets: list[float]
+    seconds: float = 0.0
 
 
 def mixed_world(seed: int) -> World:
@@ -177,10 +200,74 @@ def imagined_world(seed: int) -> World:
     return World(space, quality, best_of(space, quality, random))
 
 
+def drawn_world(seed: int) -> World:
+    """A draw of a Gaussian process with a Matérn 5/2 covariance, by its spectrum."""
+    random = np.random.default_rng([seed, 5])
+
+    def coordinates(configuration: Configuration) -> list[NDArray[np.float64]]:
+        places = {name: each.place(configuration[name]) for name, each in MIXED.parameters.items()}
+        return [
+            np.array([places[name]]) if each.is_ordered else np.sqrt(0.5) * np.eye(len(each.values))[int(places[name])]
+            for name, each in MIXED.parameters.items()
+        ]
+
+    tails = np.sqrt(random.chisquare(5, WAVES) / 5)
+    frequencies = np.concatenate(
+        [
+            random.normal(size=(len(part), WAVES)) / tails / np.exp(random.uniform(0, np.log(20)))
+            for part in coordinates(drawn(MIXED, random))
+        ]
+    )
+    phases, heights = random.uniform(0, 2 * np.pi, WAVES), random.normal(size=WAVES)
+
+    def wave(configuration: Configuration) -> float:
+        return float(heights @ np.cos(np.concatenate(coordinates(configuration)) @ frequencies + phases))
+
+    deviation = float(np.std([wave(drawn(MIXED, random)) for _ in range(300)]))
+    best = best_of(MIXED, wave, random)
+    top = wave(best)
+    return World(MIXED, lambda configuration: 90 + SPREAD * (wave(configuration) - top) / deviation, best)
+
+
+def cliffs_world(seed: int) -> World:
+    random = np.random.default_rng([seed, 6])
+    slopes = {name: slope(each, random) for name, each in MIXED.parameters.items()}
+    ordered = [name for name, each in MIXED.parameters.items() if each.is_ordered]
+    corners = [
+        (random.choice(ordered, 2, replace=False), random.uniform(0.3, 0.6, 2), random.random(2) < 0.5, depth)
+        for depth in random.uniform(12, 30, 2)
+    ]
+
+    def quality(configuration: Configuration) -> float:
+        places = {name: each.place(configuration[name]) for name, each in MIXED.parameters.items()}
+        lost = sum(of(places[name]) for name, of in slopes.items())
+        for names, edges, are_turned, depth in corners:
+            sides = np.array([places[str(name)] for name in names])
+            lost += depth * float((np.where(are_turned, 1 - sides, sides) > edges).all())
+        return float(90 - lost)
+
+    return World(MIXED, quality, best_of(MIXED, quality, random))
+
+
+def slope(parameter: Any, random: Generator) -> Callable[[float], float]:
+    """Points lost, by the place."""
+    if not parameter.is_ordered:
+        worth = random.permutation(np.linspace(0, 1, len(parameter.values))) * random.uniform(0, 6)
+        return lambda place: float(worth[int(place)])
+    form = random.choice(["line", "step", "ridge", "nothing"], p=[0.3, 0.3, 0.15, 0.25])
+    size, top, is_turned = random.uniform(2, 8), random.uniform(0.2, 0.8), random.random() < 0.5
+    return {
+        "line": lambda place: float(size * (1 - place if is_turned else place)),
+        "step": lambda place: float(size * ((place > top) != is_turned)),
+        "ridge": lambda place: float(2 * size * abs(place - top)),
+        "nothing": lambda _: 0.0,
+    }[str(form)]
+
+
 def best_of(space: SearchSpace, quality: Callable[[Configuration], float], random: Generator) -> dict[str, Any]:
     """The best of where one gets from several places by changing one parameter after the other."""
     tops = []
-    for _ in range(4):
+    for _ in range(8):
         at, height = drawn(space, random), -np.inf
         while True:
             around = [{**at, name: value} for name, each in space.parameters.items() for value in each.values]
@@ -208,14 +295,21 @@ def habitual_history(world: World, random: Generator) -> pd.DataFrame:
     return pd.DataFrame(runs).assign(quality_score=seen)
 
 
+WORLDS: dict[str, Callable[[int], World]] = {
+    "mixed": mixed_world,
+    "imagined": imagined_world,
+    "drawn": drawn_world,
+    "cliffs": cliffs_world,
+}
+
+
 def world_of(family: str, seed: int) -> tuple[World, pd.DataFrame]:
-    world = {"mixed": mixed_world, "imagined": imagined_world}[family](seed)
+    world = WORLDS[family](seed)
     return world, habitual_history(world, np.random.default_rng([seed, 3]))
 
 
-def worlds(family: str, n: int) -> Iterator[int]:
+def worlds(family: str, n: int, seed: int) -> Iterator[int]:
     """Seeds of worlds in whose history nothing is good yet."""
-    seed = 1000
     while n:
         world, history = world_of(family, seed)
         if not any(world.is_good(run) for run in history[list(world.space.names)].to_dict("records")):
@@ -305,13 +399,25 @@ def optunas(world: World, history: pd.DataFrame, seed: int, sampler: BaseSampler
     return Course(CAP + 1, CAP + 1, regrets)
 
 
+def quietly(world: World, history: pd.DataFrame, seed: int) -> Course:
+    """Ours, where a run's noise is a tenth."""
+    truth = np.array([world.quality(run) for run in history[list(world.space.names)].to_dict("records")])
+    quiet = history.assign(quality_score=truth + QUIET * (history["quality_score"] - truth))
+    return ours(replace(world, noise=QUIET * world.noise), quiet, seed)
+
+
 OURS, RIGHT, WRONG = "ours", "ours, a right principle", "ours, a wrong principle"
 METHODS: dict[str, Callable[[World, pd.DataFrame, int], Course]] = {
     OURS: ours,
     RIGHT: lambda world, history, seed: ours(world, history, seed, (advice(world, True),)),
     WRONG: lambda world, history, seed: ours(world, history, seed, (advice(world, False),)),
+    "ours, noise a tenth": quietly,
     "Optuna GPSampler, history": lambda world, history, seed: optunas(
-        world, history, seed, GPSampler(seed=seed, n_startup_trials=HISTORY), True
+        world,
+        history,
+        seed,
+        GPSampler(seed=seed, n_startup_trials=HISTORY, deterministic_objective=False),
+        True,
     ),
     "Optuna TPE, history": lambda world, history, seed: optunas(world, history, seed, TPESampler(seed=seed), True),
     "Optuna TPE, default": lambda world, history, seed: optunas(world, history, seed, TPESampler(seed=seed), False),
@@ -319,76 +425,91 @@ METHODS: dict[str, Callable[[World, pd.DataFrame, int], Course]] = {
 }
 
 
-def report(courses: Mapping[str, list[Course]], seconds: Mapping[str, float], family: str) -> Table:
-    n = len(next(iter(courses.values())))
-    table = Table(title=f"{family}: runs until the incumbent is within {NEAR:.0%}, {n} worlds", title_justify="left")
-    for column in ("method", "median (p25–p75)", f"within {ENOUGH}", "until tried, median", "regret after 5, 10", "s"):
+def report(courses: Mapping[str, list[Course]], family: str) -> Table:
+    table = Table(title=f"{family}: runs until the incumbent is within {NEAR:.0%}", title_justify="left")
+    for column in ("method", "n", "median (p25–p75)", f"≤ {ENOUGH}", f"tried, ≤ {ENOUGH}", "regret after 5, 10", "s"):
         table.add_column(column)
     for method, each in courses.items():
-        low, median, high = np.percentile([course.reached for course in each], [25, 50, 75])
-        share = np.mean([course.reached <= ENOUGH for course in each])
         regrets = [np.mean([course.regrets[min(at, len(course.regrets) - 1)] for course in each]) for at in (5, 10)]
         table.add_row(
             method,
-            f"{shown(median)} ({shown(low)}–{shown(high)})",
-            f"{share:.2f}",
-            shown(np.median([course.found for course in each])),
+            str(len(each)),
+            spread([course.reached for course in each]),
+            f"{np.mean([course.reached <= ENOUGH for course in each]):.2f}",
+            f"{spread([course.found for course in each])}, {np.mean([course.found <= ENOUGH for course in each]):.2f}",
             ", ".join(f"{regret:.1%}" for regret in regrets),
-            f"{seconds[method]:.0f}",
+            f"{sum(course.seconds for course in each):.0f}",
         )
     return table
+
+
+def spread(runs: list[int]) -> str:
+    """Median and quartiles."""
+    low, median, high = np.percentile(runs, [25, 50, 75])
+    return f"{shown(median)} ({shown(low)}–{shown(high)})"
 
 
 def shown(runs: float) -> str:
     return f">{CAP}" if runs > CAP else f"{runs:g}"
 
 
-def run_all(
-    family: str, seed: int, methods: Sequence[str], is_led: bool
-) -> tuple[dict[str, Course], dict[str, float], End | None]:
-    """Every method in one world; the processor time of each."""
+def campaign(family: str, seed: int, method: str) -> Course:
+    """One method in one world."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     world, history = world_of(family, seed)
-    courses, seconds = {}, {}
-    for method in methods:
-        began = time.process_time()
-        courses[method] = METHODS[method](world, history, seed)
-        seconds[method] = time.process_time() - began
-    return courses, seconds, led(world, history, seed) if is_led else None
+    began = time.process_time()
+    course = METHODS[method](world, history, seed)
+    return replace(course, seconds=time.process_time() - began)
+
+
+def campaign_led(family: str, seed: int) -> End:
+    return led(*world_of(family, seed), seed)
+
+
+def known_courses(results: Path | None) -> dict[tuple[str, int, str], Course]:
+    if results is None or not results.exists():
+        return {}
+    lines = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
+    return {(line["family"], line["seed"], line["method"]): Course(**line["course"]) for line in lines}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--worlds", type=int, default=30)
-    parser.add_argument("--family", choices=("mixed", "imagined"), default="mixed")
+    parser.add_argument("--family", choices=WORLDS, default="mixed")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--led", type=int, default=10, help="campaigns that are led until their end")
-    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--first-seed", type=int, default=1000)
+    parser.add_argument("--led", type=int, default=0, help="campaigns that are led until their end")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--results", type=Path, help="what is done, a line a campaign; a call goes on from it")
     arguments = parser.parse_args()
     console = Console(width=120)
-    courses: dict[str, list[Course]] = {method: [] for method in arguments.methods}
-    seconds = dict.fromkeys(arguments.methods, 0.0)
-    ended: list[End] = []
-    with ProcessPoolExecutor(arguments.processes) as pool:
-        seeds = worlds(arguments.family, arguments.worlds)
-        asked = [
-            pool.submit(run_all, arguments.family, seed, arguments.methods, number < arguments.led)
-            for number, seed in enumerate(seeds)
-        ]
-        for number, answer in enumerate(asked, 1):
-            each, spent, end = answer.result()
-            for method in arguments.methods:
-                courses[method].append(each[method])
-                seconds[method] += spent[method]
-            ended += [] if end is None else [end]
-            if number % INTERIM == 0 or number == arguments.worlds:
-                console.print(report(courses, seconds, arguments.family))
-    if ended:
-        runs, regrets = zip(*ended, strict=True)
-        console.print(
-            f"Led until their end: median {np.median(runs):g} runs of at most {LONGEST}, mean regret "
-            f"{np.mean(regrets):.1%} ({len(ended)} worlds)."
-        )
+    family, seeds = arguments.family, list(worlds(arguments.family, arguments.worlds, arguments.first_seed))
+    done = known_courses(arguments.results)
+    with ProcessPoolExecutor(arguments.jobs) as pool:
+        # World after world, so that what is done when it is cut off is a comparison of fewer worlds.
+        asked = {
+            pool.submit(campaign, *key): key
+            for seed in seeds
+            for method in arguments.methods
+            if (key := (family, seed, method)) not in done
+        }
+        ends = [pool.submit(campaign_led, family, seed) for seed in seeds[: arguments.led]]
+        for answer in as_completed(asked):
+            key = asked[answer]
+            done[key] = answer.result()
+            if arguments.results is not None:
+                line = {"family": key[0], "seed": key[1], "method": key[2], "course": asdict(done[key])}
+                with arguments.results.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(line) + "\n")
+        courses = {method: [done[family, seed, method] for seed in seeds] for method in arguments.methods}
+        console.print(report(courses, family))
+        if ends:
+            runs, regrets = zip(*(end.result() for end in ends), strict=True)
+            console.print(
+                f"Led until their end: median {np.median(runs):g} runs of at most {LONGEST}, mean regret "
+                f"{np.mean(regrets):.1%} ({len(ends)} worlds)."
+            )
     musts = judged({method: np.array([course.reached for course in each]) for method, each in courses.items()})
     for must, is_met in musts.items():
         console.print(f"{'met' if is_met else 'MISSED'}: {must}")

@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import pandas as pd
 
+from pixel_lora_pipeline.embedded.loading import EMBEDDED_SPACE
 from pixel_lora_pipeline.improve import (
     Calibration,
     CampaignVerdict,
@@ -22,6 +23,7 @@ from pixel_lora_pipeline.improve import (
     survey,
     weigh_experiments,
 )
+from pixel_lora_pipeline.improve.pareto import Goal, ParetoFront, pareto_front
 from pixel_lora_pipeline.learn import Principle
 from pixel_lora_pipeline.learning import assess_history, diagnose_run
 from pixel_lora_pipeline.store import Experiment, NothingEvaluatedError, Store, StoredPrediction
@@ -29,7 +31,7 @@ from pixel_lora_pipeline.store.experiments import ENDED, OPEN, UNDER_WAY
 from pixel_lora_pipeline.train.parameter_difference import same_value
 from pixel_lora_pipeline.train.parameter_table import typed_value
 from pixel_lora_pipeline.train.taxonomy import chosen_parameters
-from pixel_lora_pipeline.training_history import LOWER_IS_BETTER, TrainingHistory
+from pixel_lora_pipeline.training_history import CONFIGURATION, LOWER_IS_BETTER, TrainingHistory
 
 _PROPOSER: Final = "hypotheses"
 
@@ -157,6 +159,52 @@ def update_search(
             lower_is_better=lower,
         )
     return judge_campaign(landscape), [str(remark) for remark in landscape.observations.remarks]
+
+
+# What a run takes, in the order of what it decides: the last is the price of "cheapest acceptable".
+_COSTS: Final = (
+    Goal("best_epoch", "lower", "sooner at its best"),
+    Goal("total_training_time", "lower", "faster"),
+    Goal("gpu_seconds", "lower", "shorter on the GPU"),
+    Goal("cost_usd", "lower", "cheaper"),
+)
+
+
+def trade_offs(history: TrainingHistory) -> tuple[ParetoFront, list[Goal]] | None:
+    """Which runs are worth choosing when quality is not everything; None while nothing is known to weigh it against.
+
+    Repetitions are averaged under the name of the first, and tell the standard error of a run; without any, every
+    difference counts.
+    """
+    if not history.metrics:
+        return None
+    quality = history.metrics[0]
+    runs = history.runs[history.runs[quality].notna()]
+    by_configuration = runs.groupby(CONFIGURATION, sort=False)
+    degrees = len(runs) - by_configuration.ngroups
+    squares = float(by_configuration[quality].transform(lambda each: (each - each.mean()) ** 2).sum())
+    costs = [goal for goal in _COSTS if goal.column != quality and runs[goal.column].nunique() > 1]
+    if not costs:
+        return None
+    better: Literal["higher", "lower"] = "lower" if quality in LOWER_IS_BETTER else "higher"
+    goals = [Goal(quality, better, "better", (squares / degrees) ** 0.5 if degrees else 0.0), *costs]
+    means = by_configuration[[goal.column for goal in goals]].mean().reset_index(names="run_name")
+    return pareto_front(means, goals), goals
+
+
+def campaign_space(configured: Path | None, base_model: str | None) -> SearchSpace:
+    """What a campaign may choose among: as configured, or the one that suits the base model.
+
+    Parameters
+    ----------
+    configured
+        File of a search space.
+    base_model
+        None for the embedded one.
+    """
+    if configured is not None:
+        return SearchSpace.read(configured)
+    return SearchSpace.read(EMBEDDED_SPACE) if base_model is None else SearchSpace.default()
 
 
 def queue_document(store: Store) -> str:

@@ -3,14 +3,10 @@
 import os
 import random
 import shutil
-import signal
-import socket
 import subprocess
-import sys
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -23,65 +19,9 @@ from pixel_lora_pipeline.config import PROJECT_ROOT
 from pixel_lora_pipeline.embedded.demo import DEMO_EPOCHS, DEMO_RUN
 from pixel_lora_pipeline.store import Store, embedded_postgres
 from pixel_lora_pipeline_tests.defs.conftest import EPOCHS, small_suite, trained
+from pixel_lora_pipeline_tests.whole_pipeline import UP, environment, home, left_over, running, wait_for
 
-__all__ = ["small_suite", "trained"]  # fixtures
-
-UP = [sys.executable, "-m", "pixel_lora_pipeline.cli", "up"]
-
-
-@pytest.fixture
-def home() -> Iterator[Path]:
-    """A folder that the database's account can reach also when the tests run as root."""
-    folder = Path(tempfile.mkdtemp(prefix="pixel-lora-launch-"))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def environment(home: Path, **settings: str) -> dict[str, str]:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    inherited = {
-        key: value for key, value in os.environ.items() if not key.startswith(("PIXEL_LORA", "DAGSTER", "DATABASE"))
-    }
-    return {**inherited, "PIXEL_LORA_HOME": str(home), "PIXEL_LORA_PORT": str(port), **settings}
-
-
-@contextmanager
-def running(home: Path, **settings: str) -> Iterator[psutil.Popen]:
-    process = psutil.Popen(
-        UP,
-        cwd=PROJECT_ROOT,
-        env=environment(home, **settings),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-            process.wait(90)
-
-
-def left_over(home: Path) -> list[str]:
-    """Command lines of processes that still work in the home."""
-    found = []
-    for process in psutil.process_iter(["cmdline", "environ"]):
-        command, variables = process.info["cmdline"] or [], process.info["environ"] or {}
-        if process.pid != os.getpid() and (
-            any(str(home) in part for part in command) or variables.get("PIXEL_LORA_HOME") == str(home)
-        ):
-            found.append(" ".join(command))
-    return found
-
-
-def wait_for(condition: Callable[[], object], seconds: float, what: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain for {what}"
-        time.sleep(0.3)
+__all__ = ["home", "small_suite", "trained"]  # fixtures
 
 
 def daemon(pipeline: psutil.Process, after: int | None = None) -> psutil.Process | None:
@@ -126,11 +66,11 @@ def twin(process: psutil.Process) -> Iterator[None]:
 
 
 @pytest.mark.timeout(1500)
-def test_the_demo_runs_to_its_end_leaves_nothing_running_and_keeps_its_data(home: Path) -> None:
+def test_the_demo_runs_to_its_end_leaves_nothing_running_and_keeps_its_data(home: Path, small_suite: Path) -> None:
     first = subprocess.run(
         [*UP, "--once"],
         cwd=PROJECT_ROOT,
-        env=environment(home),
+        env=environment(home, PIXEL_LORA_SUITE=str(small_suite)),
         capture_output=True,
         text=True,
         timeout=1200,
@@ -151,7 +91,7 @@ def test_the_demo_runs_to_its_end_leaves_nothing_running_and_keeps_its_data(home
     second = subprocess.run(
         [*UP, "--once"],
         cwd=PROJECT_ROOT,
-        env=environment(home),
+        env=environment(home, PIXEL_LORA_SUITE=str(small_suite)),
         capture_output=True,
         text=True,
         timeout=200,

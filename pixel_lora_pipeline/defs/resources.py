@@ -4,8 +4,10 @@ import dagster as dg
 
 from pixel_lora_pipeline.config import Settings
 from pixel_lora_pipeline.embedded.loading import WEIGHTS
+from pixel_lora_pipeline.embedded.trainer import EmbeddedTrainer
 from pixel_lora_pipeline.notify import channel_ids
 from pixel_lora_pipeline.store import Store
+from pixel_lora_pipeline.train.trainers import Trainer
 from pixel_lora_pipeline.validate import Generator, Suite, load_suite
 from pixel_lora_pipeline.validate.semantic import SemanticScorer
 
@@ -54,10 +56,17 @@ def semantic_scorer_resource(context: dg.InitResourceContext) -> SemanticScorer 
     return None if settings.clip_model is None else SemanticScorer(settings.clip_model)
 
 
+@dg.resource(description="What trains the experiments of a campaign.")
+def trainer_resource() -> Trainer:
+    """The trainer of the embedded model."""
+    return EmbeddedTrainer()
+
+
 resources = {
     "settings": settings_resource,
     "store": store_resource,
     "generator": generator_resource,
     "suite": suite_resource,
     "semantic_scorer": semantic_scorer_resource,
+    "trainer": trainer_resource,
 }

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
 
 WEIGHTS: Final = Path(__file__).parent / "weights"
+EMBEDDED_SPACE: Final = Path(__file__).parent / "search_space.toml"
+"""What a campaign on the embedded model may choose among."""
 
 
 def load_pipeline(folder: Path | None = None) -> "StableDiffusionPipeline":

@@ -11,6 +11,8 @@ from pixel_lora_pipeline.improve.search import Suggestion, propose, suggest
 from pixel_lora_pipeline.improve.search_space import SearchSpace
 from pixel_lora_pipeline.improve.stopping import CampaignVerdict, judge_campaign
 from pixel_lora_pipeline.improve.study import SearchStudy
+from pixel_lora_pipeline.improve.training_parameters import training_parameters
+from pixel_lora_pipeline.improve.unexplored_parameters import unset_values
 
 __all__ = [
     "Calibration",
@@ -34,5 +36,7 @@ __all__ = [
     "queue_markdown",
     "suggest",
     "survey",
+    "training_parameters",
+    "unset_values",
     "weigh_experiments",
 ]

@@ -16,10 +16,11 @@ _ROUNDING: Final = 1e-6
 
 
 def with_followers(changes: Mapping[str, Any], base: Mapping[str, Any], runs: pd.DataFrame) -> dict[str, Any]:
-    """Changes with those that belong to them: an alpha follows its rank.
+    """Changes with those that belong to them: an alpha follows its rank, and the U-Net's rate the learning rate.
 
-    It does so where the rank was not used before, and where all runs kept the ratio. Where runs had several ratios,
-    alpha is a parameter in its own right.
+    An alpha does so where the rank was not used before, and where all runs kept the ratio. Where runs had several
+    ratios, alpha is a parameter in its own right. The U-Net's rate, which replaces the learning rate, does so where
+    both were the same.
     """
     whole = dict(changes)
     for rank, alpha in _ALPHA_OF.items():
@@ -29,8 +30,11 @@ def with_followers(changes: Mapping[str, Any], base: Mapping[str, Any], runs: pd
         if not before:
             known = _ratios(runs, "network_dim", "network_alpha") if rank == "conv_dim" else set()
             whole[alpha] = _whole(after * (known.pop() if len(known) == 1 else _USUAL_RATIO))
-        elif (present := number_of(base.get(alpha))) is not None and len(_ratios(runs, rank, alpha)) == 1:
+        elif (present := number_of(base.get(alpha))) is not None and len(_ratios(runs, rank, alpha)) <= 1:
             whole[alpha] = _whole(after * present / before)
+    rate, unet_rate = number_of(base.get("learning_rate")), number_of(base.get("unet_lr"))
+    if "learning_rate" in changes and "unet_lr" not in changes and rate is not None and rate == unet_rate:
+        whole["unet_lr"] = changes["learning_rate"]
     return whole
 
 

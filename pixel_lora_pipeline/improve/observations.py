@@ -116,10 +116,14 @@ def read_observations(
     Raises
     ------
     ValueError
-        If the metric is no column of a table that has rows, or no number.
+        If the metric is no column of a table that has rows, or no number, or if a column that matters is there twice.
     """
     if metric not in history and len(history):
         raise ValueError(f"history has no column {metric!r}, only {list(map(str, history.columns))}: name the metric")
+    twice = history.columns[history.columns.duplicated()]
+    if unclear := [name for name in dict.fromkeys(twice) if name == metric or name in space.parameters]:
+        raise ValueError(f"history has several columns named {', '.join(map(str, unclear))}: keep one of each")
+    history = history.loc[:, ~history.columns.duplicated()]
     values = _metric(history[metric], metric) if metric in history else np.empty(0)
     places, names = space.encode(history), _names(history)
     rows = [{str(name): _plain(cell) for name, cell in row.items()} for row in history.to_dict("records")]
@@ -142,6 +146,8 @@ def _plain(cell: Any) -> Any:
 
 
 def _metric(column: pd.Series, metric: str) -> Floats:
+    # Kohya writes what is not there as "None".
+    column = column.mask(column.astype(object) == "None")
     try:
         return np.asarray(pd.to_numeric(column).to_numpy(dtype=float, na_value=np.nan))
     except (TypeError, ValueError) as fault:

@@ -34,40 +34,38 @@ def queue_markdown(experiments: Sequence[Mapping[str, Any]], created_at: datetim
         lines += ["", f"## {title}"]
         inside = [(letter, each) for letter, each in lettered if _priority(each) == priority]
         for letter, experiment in inside:
-            lines += ["", f'### Experiment {letter}: "{_text(experiment.get("title") or "without a title")}"']
-            lines += [f"**{label}:** {text}  " for label, text in _fields(experiment)]
+            lines += ["", f'### Experiment {letter}: "{escaped(str(experiment.get("title") or "without a title"))}"']
+            lines += [f"**{label}:** {escaped(text)}  " for label, text in experiment_fields(experiment)]
         if not inside:
             lines += ["", "Nothing at present."]
     return "\n".join(lines) + "\n"
 
 
-def _fields(experiment: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def experiment_fields(experiment: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What a person decides an experiment by, as labels and plain texts; what is not known is left out."""
     parameters = experiment.get("parameters") or {}
     if rationale := experiment.get("rationale"):
-        yield "Hypothesis", _text(rationale)
+        yield "Hypothesis", str(rationale)
     if changes := experiment.get("changes"):
-        told = (
-            f"{_text(each['parameter'])}: {_value(each.get('before'))} → {_value(each.get('after'))}"
-            for each in changes
-        )
+        told = (f"{each['parameter']}: {shown(each.get('before'))} → {shown(each.get('after'))}" for each in changes)
         yield "Parameters to Change", ", ".join(told)
     if based_on := experiment.get("based_on"):
-        yield "Based On", _text(based_on)
+        yield "Based On", str(based_on)
     if expected := experiment.get("expected"):
-        told = (f"{_text(metric)} {_effect(effect)}" for metric, effect in expected.items())
+        told = (f"{metric} {_effect(effect)}" for metric, effect in expected.items())
         yield "Expected Outcome", "; ".join(told)
     if (prediction := experiment.get("prediction")) and number_of(prediction.get("predicted")) is not None:
-        yield "Predicted", f"{_text(prediction.get('metric', 'metric'))} {_figure(prediction['predicted'])}"
+        yield "Predicted", f"{prediction.get('metric', 'metric')} {_figure(prediction['predicted'])}"
     if (confidence := number_of(experiment.get("confidence"))) is not None:
         yield "Confidence", f"{confidence:.0%}"
     if risk := experiment.get("risk"):
-        yield "Risk", _text(risk)
+        yield "Risk", str(risk)
     if time := _hours(experiment.get("gpu_seconds")):
         epochs = number_of(parameters.get("max_train_epochs"))
         yield "Estimated GPU Time", time if epochs is None else f"{time} ({epochs:g} epochs)"
     if cost := _dollars(experiment.get("cost_usd")):
         yield "Estimated Cost", cost
-    yield "Status", _text(experiment.get("status") or experiment.get("state") or "PROPOSED")
+    yield "Status", str(experiment.get("status") or experiment.get("state") or "PROPOSED")
 
 
 def _sorted(experiments: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -84,14 +82,6 @@ def _letter(at: int) -> str:
     """A to Z, then AA."""
     rest, last = divmod(at, len(_LETTERS))
     return (_letter(rest - 1) if rest else "") + _LETTERS[last]
-
-
-def _text(value: Any) -> str:
-    return escaped(str(value))
-
-
-def _value(value: Any) -> str:
-    return _text(shown(value))
 
 
 def _figure(value: Any) -> str:
@@ -119,4 +109,4 @@ def _dollars(estimate: Mapping[str, Any] | None) -> str | None:
         return None
     low, high = number_of(estimate.get("low")), number_of(estimate.get("high"))
     span = "" if low is None or high is None else f", {low:.2f} to {high:.2f}"
-    return f"${value:.2f}{span}"
+    return f"{value:.2f} USD{span}"

@@ -1,8 +1,8 @@
 """What runs say about configurations that were not tried: Gaussian processes that know how little they know."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.random import Generator
@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 Floats = NDArray[np.float64]
+# Squared differences that occur, float[u], and which of them where, int[n, n].
+Distinct: TypeAlias = tuple[Floats, NDArray[np.intp]]
 
 # Priors of logarithms, median and standard deviation. Length scales, over parameters whose values lie between 0 and 1.
 _LENGTH, _LENGTH_SD = 0.6, 0.6
@@ -54,14 +56,19 @@ class Scales:
             return np.asarray(known + self.spread[parameter] * unknown)
         return np.asarray(np.where(unknown > 0, self.spread[parameter], (first != second).astype(float)))
 
-    def among(self, places: Floats) -> Floats:
-        """float[d, n, n] among places float[n, d]; a configuration does not differ from itself."""
-        squared = np.stack(
-            [self.squared_differences(column, column, parameter) for parameter, column in enumerate(places.T)]
-        )
-        rows = np.arange(len(places))
-        squared[:, rows, rows] = 0
-        return squared
+    def among(self, places: Floats) -> list[Distinct]:
+        """For each parameter, among places float[n, d]; a configuration does not differ from itself.
+
+        A parameter has few values, and so few differences however many runs there are: covariances are computed for
+        these only.
+        """
+        found = []
+        for parameter, column in enumerate(places.T):
+            squared = self.squared_differences(column, column, parameter)
+            np.fill_diagonal(squared, 0)
+            distinct, which = np.unique(squared, return_inverse=True)
+            found.append((distinct, which.reshape(squared.shape)))
+        return found
 
 
 @dataclass(frozen=True)
@@ -88,10 +95,15 @@ class Effects:
     weights: Floats
     together: Floats
 
-    def covariance(self, squared: Floats) -> Floats:
-        """float[m, n, k], from squared differences float[d, n, k]."""
-        each = self._alone(squared[None], self.lengths[:, :, None, None], self.weights[:, :, None, None])
-        return self._joined(each.sum(axis=1), (each**2).sum(axis=1))
+    def covariance(self, differences: Sequence[Distinct]) -> Floats:
+        """float[m, n, n], from the differences in each parameter."""
+        shape = len(self.lengths), *differences[0][1].shape
+        total, squares = np.zeros(shape), np.zeros(shape)
+        for at, (distinct, which) in enumerate(differences):
+            part = self._alone(distinct, self.lengths[:, at, None], self.weights[:, at, None])
+            total += part.take(which, axis=1)
+            squares += (part**2).take(which, axis=1)
+        return self._joined(total, squares)
 
     def covariance_of(self, scales: Scales, places: Floats, others: Floats) -> Floats:
         """float[m, n, k] between places float[n, d] and float[k, d]; quick for many that share values."""
@@ -101,8 +113,8 @@ class Effects:
             values, which = np.unique(places[:, at], return_inverse=True)
             squared = scales.squared_differences(values, others[:, at], at)
             part = self._alone(squared[None], self.lengths[:, at, None, None], self.weights[:, at, None, None])
-            total += part[:, which]
-            squares += (part**2)[:, which]
+            total += part.take(which, axis=1)
+            squares += (part**2).take(which, axis=1)
         return self._joined(total, squares)
 
     @staticmethod
@@ -190,7 +202,7 @@ def fit(
     noise
         Standard deviation of a run, standardised, if it is known.
     """
-    squared, shared = scales.among(places), _shared(losses, losses)
+    differences, shared = scales.among(places), _shared(losses, losses)
     residuals, rows, d = values + losses.sum(axis=1), np.arange(len(places)), places.shape[1]
     median = np.log([_LENGTH] * d + [_WEIGHT / d] * d + [_TOGETHER, _NOISE])
     deviation = np.array([_LENGTH_SD] * d + [_WEIGHT_SD] * d + [_TOGETHER_SD, _NOISE_SD])
@@ -199,7 +211,7 @@ def fit(
 
     def log_likelihood(drawn: Floats) -> Floats:
         effects, variance = _read(drawn)
-        covariance = effects.covariance(squared) + shared
+        covariance = effects.covariance(differences) + shared
         covariance[:, rows, rows] += variance[:, None]
         factor = np.linalg.cholesky(covariance)
         solved = np.linalg.solve(factor, residuals[:, None])[..., 0]

@@ -49,7 +49,8 @@ _ORDER: Final = """
 """
 _ROWS: Final = """
     SELECT id AS experiment_id, title, rationale, source, priority, state, place, parameters, proposal, prediction,
-           outcome, output_name, training_run_id, decisions, created_at, started_at, ended_at
+           outcome, output_name, training_run_id, campaign_id, claimed_by, training, decisions, created_at, started_at,
+           ended_at
     FROM experiments
 """
 _NOT_IN_PROPOSAL: Final = frozenset({"parameters", "prediction"})  # they have columns of their own
@@ -81,6 +82,12 @@ class Experiment:
         What came of it.
     output_name
         Of the training that was started for it.
+    campaign_id
+        Within whose budget it was started.
+    claimed_by
+        Who starts its training and watches it.
+    training
+        By what the trainer finds its training again.
     decisions
         Who did what and when, the first first.
     """
@@ -98,6 +105,9 @@ class Experiment:
     outcome: dict[str, Any] | None
     output_name: str | None
     training_run_id: RowId | None
+    campaign_id: RowId | None
+    claimed_by: str | None
+    training: dict[str, Any] | None
     decisions: list[dict[str, Any]]
     created_at: datetime
     started_at: datetime | None
@@ -252,7 +262,9 @@ class Experiments:
                 (place, jsonb([{"by": clean_text(by), "moved_to": place, "at": _now(connection)}]), experiment_id),
             )
 
-    def claim(self, *, most_running: int, most_started: int | None, by: str) -> Experiment | None:
+    def claim(
+        self, *, most_running: int, most_started: int | None, by: str, campaign_id: RowId | None = None
+    ) -> Experiment | None:
         """Take the first of the queue to start it; None if nothing is queued or nothing more may be started.
 
         However many ask at once, each experiment is given to one of them.
@@ -262,13 +274,19 @@ class Experiments:
         most_running
             How many may be under way at once.
         most_started
-            How many may be started at all by this campaign; None for no limit.
+            How many may be started at all; None for no limit.
+        by
+            Who starts its training and watches it.
+        campaign_id
+            Whose budget it is: with it, only what was started for this campaign counts.
         """
         with self._database.connection() as connection:
             connection.execute("LOCK TABLE experiments IN SHARE ROW EXCLUSIVE MODE")
             counts = connection.execute(
                 "SELECT count(*) FILTER (WHERE state IN ('RUNNING', 'EVALUATING')) AS running, "
-                "count(*) FILTER (WHERE started_at IS NOT NULL) AS started FROM experiments"
+                "count(*) FILTER (WHERE started_at IS NOT NULL) AS started FROM experiments "
+                "WHERE %(campaign)s::text IS NULL OR campaign_id::text = %(campaign)s",
+                {"campaign": None if campaign_id is None else str(campaign_id)},
             ).fetchone()
             assert counts is not None  # noqa: S101 - a count is always one row
             if counts["running"] >= most_running or (most_started is not None and counts["started"] >= most_started):
@@ -282,10 +300,52 @@ class Experiments:
             _set_state(connection, row, "RUNNING", by, "")
             output_name = f"experiment_{row['experiment_id']}"
             connection.execute(
-                "UPDATE experiments SET started_at = now(), output_name = %s WHERE id = %s",
-                (output_name, row["experiment_id"]),
+                "UPDATE experiments SET started_at = now(), output_name = %s, claimed_by = %s, campaign_id = %s "
+                "WHERE id = %s",
+                (output_name, clean_text(by), campaign_id, row["experiment_id"]),
             )
             return Experiment(**_found(connection, row["experiment_id"]))
+
+    def take_over(self, experiment_id: RowId | str, by: str) -> Experiment:
+        """Watch a training from now on that somebody else had started, who is gone.
+
+        Its id may be text, as it travels through the configuration of a Dagster run.
+
+        Raises
+        ------
+        UnknownExperimentError
+            If there is none of this id.
+        ExperimentStateError
+            If it is not running.
+        """
+        with self._database.connection() as connection:
+            row = _found(connection, experiment_id, lock=True)
+            if row["state"] != "RUNNING":
+                raise ExperimentStateError(f"{row['title']!r} is {row['state']}: there is no training to watch.")
+            decision = {"by": clean_text(by), "took_over_from": row["claimed_by"], "at": _now(connection)}
+            connection.execute(
+                "UPDATE experiments SET claimed_by = %s, decisions = decisions || %s WHERE id = %s",
+                (clean_text(by), jsonb([decision]), row["experiment_id"]),
+            )
+            return Experiment(**_found(connection, experiment_id))
+
+    def record_training(
+        self, experiment_id: RowId, training: Mapping[str, Any], prediction: Mapping[str, Any] | None
+    ) -> None:
+        """Keep by what the trainer finds a training again that it has started, and what was expected of it."""
+        with self._database.connection() as connection:
+            connection.execute(
+                "UPDATE experiments SET training = %s, prediction = coalesce(%s, prediction) WHERE id = %s",
+                (jsonb(training), None if prediction is None else jsonb(prediction), experiment_id),
+            )
+
+    def of_campaign(self, campaign_id: RowId) -> list[Experiment]:
+        """What was started for a campaign, the first first."""
+        with self._database.connection() as connection:
+            rows = connection.execute(
+                f"{_ROWS} WHERE campaign_id::text = %s ORDER BY started_at, id", (str(campaign_id),)
+            )
+            return [Experiment(**row) for row in rows]
 
     def record_outcome(
         self, experiment_id: RowId, state: Literal["DONE", "FAILED"], outcome: Mapping[str, Any], by: str
@@ -306,7 +366,7 @@ def configuration_hash(parameters: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical_json(dict(parameters)).encode()).hexdigest()
 
 
-def _found(connection: psycopg.Connection[DictRow], experiment_id: RowId, *, lock: bool = False) -> DictRow:
+def _found(connection: psycopg.Connection[DictRow], experiment_id: RowId | str, *, lock: bool = False) -> DictRow:
     row = connection.execute(
         f"{_ROWS} WHERE id::text = %s{' FOR UPDATE' if lock else ''}", (str(experiment_id),)
     ).fetchone()

@@ -209,3 +209,23 @@ def test_results_that_are_all_the_same_are_no_obstacle() -> None:
     history = a_history()
     history["quality_score"] = 0.0
     assert len(suggest(SPACE, history, 2)) == 2
+
+
+def test_a_result_that_is_no_finite_number_is_no_result() -> None:
+    history = a_history().astype({"quality_score": object})
+    for row, cell in enumerate([None, "None", float("inf"), float("nan")]):
+        history.loc[row, "quality_score"] = cell
+    assert suggest(SPACE, history) == suggest(
+        SPACE, history.assign(quality_score=[np.nan] * 4 + [*history["quality_score"][4:]])
+    )
+
+
+def test_a_column_that_is_there_twice_is_named() -> None:
+    history = a_history()
+    with pytest.raises(ValueError, match="several columns named network_dim: keep one of each"):
+        suggest(SPACE, pd.concat([history, history[["network_dim"]]], axis=1))
+
+
+def test_columns_that_are_no_parameters_may_be_there_twice() -> None:
+    history = a_history().assign(note="")
+    assert suggest(SPACE, pd.concat([history, history[["note"]]], axis=1)) == suggest(SPACE, history)

@@ -11,9 +11,10 @@ from pixel_lora_pipeline.defs.improve.metadata import (
     proposals_metadata,
     queue_metadata,
     search_metadata,
+    trade_offs_metadata,
 )
 from pixel_lora_pipeline.defs.learn.assets import general_principles, whenever_something_is_new
-from pixel_lora_pipeline.improving import calibration, propose, queue_document, update_search
+from pixel_lora_pipeline.improving import calibration, propose, queue_document, trade_offs, update_search
 from pixel_lora_pipeline.store import Store
 from pixel_lora_pipeline.training_history import read_history
 
@@ -70,3 +71,16 @@ def search_study(settings: dg.ResourceParam[Settings], store: dg.ResourceParam[S
     return dg.MaterializeResult(
         metadata=search_metadata(update_search(store, read_history(store), settings.search_space))
     )
+
+
+@dg.asset(
+    deps=[general_principles],
+    automation_condition=whenever_something_is_new,
+    group_name="improve",
+    kinds={"pandas", "matplotlib"},
+    owners=OWNERS,
+    retry_policy=retry_transient_faults,
+)
+def run_trade_offs(store: dg.ResourceParam[Store]) -> dg.MaterializeResult[Any]:
+    """Which runs are worth choosing when more than quality counts: the best, the knee, the cheapest acceptable."""
+    return dg.MaterializeResult(metadata=trade_offs_metadata(trade_offs(read_history(store))))

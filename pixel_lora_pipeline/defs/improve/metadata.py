@@ -6,7 +6,10 @@ from typing import Any
 
 import dagster as dg
 
+from pixel_lora_pipeline.defs.validate.metadata import picture
 from pixel_lora_pipeline.improve import Calibration, CampaignVerdict, Proposals
+from pixel_lora_pipeline.improve.pareto import Goal, ParetoFront
+from pixel_lora_pipeline.improve.pareto_picture import pareto_picture
 from pixel_lora_pipeline.store import Experiment
 
 
@@ -80,4 +83,28 @@ def search_metadata(found: tuple[CampaignVerdict, Sequence[str]] | None) -> dict
             }
         ),
         **({"remarks": dg.MetadataValue.json(list(remarks))} if remarks else {}),
+    }
+
+
+def trade_offs_metadata(found: tuple[ParetoFront, list[Goal]] | None) -> dict[str, dg.MetadataValue[Any]]:
+    """The choices in words, the runs as a table, and the picture."""
+    if found is None:
+        return {"verdict": dg.MetadataValue.text("No run has both a result and something to weigh it against yet")}
+    front, goals = found
+    rows = [
+        dg.TableRecord(
+            {
+                "run": str(row["run_name"]),
+                **{goal.column: round(float(row[goal.column]), 4) for goal in goals},
+                "worth choosing": bool(row["on_front"]),
+                "beaten by": row["dominated_by"] or "",
+            }
+        )
+        for row in front.table.to_dict("records")
+    ]
+    return {
+        "n_worth_choosing": dg.MetadataValue.float(float(front.table["on_front"].sum())),
+        **{choice.name: dg.MetadataValue.text(f"{choice.run_name}. {choice.sentence}") for choice in front.choices},
+        "runs": dg.MetadataValue.table(rows),
+        "picture": picture("trade-offs", pareto_picture(front, goals)),
     }
