@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pixel_lora_pipeline.old_samples import MeasuredSamples, OldSample, measure_samples, sort_samples
 from pixel_lora_pipeline.store import DatabaseError, Store
 from pixel_lora_pipeline.store.old_runs import FilledRun, OldRuns, RunPlan
 from pixel_lora_pipeline.store.runs import DescribedRun, Runs
@@ -24,6 +25,7 @@ from pixel_lora_pipeline.train import (
 from pixel_lora_pipeline.train.observations import ObservationError, RunObservation, read_observations
 from pixel_lora_pipeline.train.parameter_difference import same_value
 from pixel_lora_pipeline.train.parameter_table import typed_value
+from pixel_lora_pipeline.train.sample_images import SampleImage, find_sample_images, folder_of_run
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,14 @@ class Backfill:
         Checkpoint files that cannot be evaluated.
     problems
         Sentences: what was found and could not be filled in, and what to do.
+    samples
+        Of every run whose trainer left sample images.
     """
 
     runs: tuple[FilledRun, ...]
     refused: tuple[CheckpointError, ...]
     problems: tuple[str, ...]
+    samples: tuple[MeasuredSamples, ...] = ()
 
 
 def backfill(
@@ -56,7 +61,8 @@ def backfill(
     """Read what is left of old runs, and complete their rows; a second time changes nothing.
 
     Rows that are older than the pipeline are completed too, from their own columns. Checkpoints are registered and
-    not evaluated here: the sensor asks for that, once their folder is watched.
+    not evaluated here: the sensor asks for that, once their folder is watched. Images that the trainer painted of its
+    sample prompts are measured.
 
     Parameters
     ----------
@@ -88,15 +94,26 @@ def backfill(
             plans.add_traces(files, is_noted=files.name in names)
     for observation in noted:
         plans.add_observation(observation)
+    plans.add_samples(find_sample_images(path for path in paths if path.is_dir()))
     plans.add_rows()
 
-    old_runs, runs, problems = OldRuns(store.database), [], list(plans.problems)
-    for plan in plans.plans:
+    old_runs, runs, measured, problems = OldRuns(store.database), [], [], list(plans.problems)
+    for at, plan in enumerate(plans.plans):
+        samples = plans.samples.get(at, [])
         try:
-            runs.append(old_runs.fill(plan, dry_run=dry_run))
+            run = old_runs.fill(
+                replace(plan, painted_epochs=frozenset(sample.epoch for sample in samples)), dry_run=dry_run
+            )
         except (CheckpointError, DatabaseError) as error:
             problems.append(f"{plan.run_name} was left as it is: {error}")
-    return Backfill(tuple(runs), tuple(error for files in found for error in files.refused), tuple(problems))
+            continue
+        runs.append(run)
+        if samples:
+            done = measure_samples(store, run.run_name, run.run_id, run.painted, samples, dry_run=dry_run)
+            measured.append(done)
+            problems += done.problems
+    refused = tuple(error for files in found for error in files.refused)
+    return Backfill(tuple(runs), refused, tuple(problems), tuple(measured))
 
 
 def _read_all(paths: Iterable[Path]) -> list[RunObservation]:
@@ -119,6 +136,7 @@ class _Plans:
     namesakes: Counter[str]  # how many runs with an identity were found of each name
     plans: list[RunPlan] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    samples: dict[int, list[OldSample]] = field(default_factory=dict)  # by the place of the plan
 
     def add_files(self, files: RunFiles) -> None:
         """A run whose header tells its identity."""
@@ -191,6 +209,43 @@ class _Plans:
         parameters = {**noted.parameters, **plan.parameters}
         self.plans[at] = replace(plan, parameters=parameters, facts=noted.facts, epochs=noted.epochs)
 
+    def add_samples(self, images: Sequence[SampleImage]) -> None:
+        """Images that trainers painted: they belong to the run of their name that lies beside them, or is known."""
+        groups: dict[tuple[Path, str | None], list[SampleImage]] = {}
+        for image in images:
+            groups.setdefault((folder_of_run(image), image.run_name), []).append(image)
+        for (folder, name), painted in groups.items():
+            at = self._painter(folder, name)
+            if at is None:
+                continue
+            plan = self.plans[at]
+            last = plan.checkpoints[-1].parameters if plan.checkpoints else {}
+            samples, problems = sort_samples(painted, {**plan.parameters, **last}, _steps_per_epoch(last))
+            self.samples.setdefault(at, []).extend(samples)
+            self.problems += problems
+
+    def _painter(self, folder: Path, name: str | None) -> int | None:
+        """The place of the plan whose trainer painted the sample images of a folder; None, and a problem, if none."""
+        beside = [
+            at
+            for at, plan in enumerate(self.plans)
+            if any(checkpoint.path.parent == folder.absolute() for checkpoint in plan.checkpoints)
+            and (name is None or plan.run is None or plan.run.name == name)
+        ]
+        if len(beside) == 1:
+            return beside[0]
+        candidates = [] if name is None else self._called(name)
+        if len(candidates) == 1:
+            return self._planned(candidates[0])
+        what = f"The sample images in {folder} are" + (
+            " of no run's name" if name is None else f" of a run called {name}"
+        )
+        self.problems.append(
+            f"{what}, and {max(len(beside), len(candidates)) or 'none'} of the runs may be meant. They were left out: "
+            "read their folder together with the run's checkpoints, or note the run in a file of observations."
+        )
+        return None
+
     def add_rows(self) -> None:
         """Rows that are older than the pipeline and that nothing was found of: their columns are parameters too."""
         planned = {plan.row_id for plan in self.plans}
@@ -254,6 +309,11 @@ class _Candidate:
     place: int | None
     row: DescribedRun | None
     day: str
+
+
+def _steps_per_epoch(parameters: Mapping[str, ParameterValue]) -> float | None:
+    steps, epoch = (parameters[name].value if name in parameters else None for name in ("steps", "epoch"))
+    return steps / epoch if isinstance(steps, int) and isinstance(epoch, int) and epoch > 0 else None
 
 
 def _day(run: RunIdentity | None) -> str:

@@ -11,7 +11,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pixel_lora_pipeline.commands.ab import ab_app
+from pixel_lora_pipeline.commands.autopilot import app as autopilot_app
 from pixel_lora_pipeline.commands.backfill import backfill
+from pixel_lora_pipeline.commands.captions import captions_app
 from pixel_lora_pipeline.commands.improving import experiments_app, hypotheses, predict
 from pixel_lora_pipeline.commands.learning import diagnose, evidence, impact_report, principles_app
 from pixel_lora_pipeline.commands.notify import notify_app
@@ -24,6 +27,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Evaluates every epoch of a pixel-art LoRA and says what to train next.",
 )
+app.add_typer(ab_app, name="ab")
+app.add_typer(autopilot_app, name="autopilot")
+app.add_typer(captions_app, name="captions")
 app.add_typer(notify_app, name="notify")
 app.add_typer(principles_app, name="principles")
 app.add_typer(experiments_app, name="experiments")
@@ -281,6 +287,7 @@ def main() -> None:
 
     from pixel_lora_pipeline import store
     from pixel_lora_pipeline.train import CheckpointError
+    from pixel_lora_pipeline.train.captions import BatchError
     from pixel_lora_pipeline.validate.base_model import BaseModelError
     from pixel_lora_pipeline.validate.lora import LoraError
     from pixel_lora_pipeline.validate.semantic import SemanticModelError
@@ -288,6 +295,7 @@ def main() -> None:
 
     expected = (
         BaseModelError,
+        BatchError,
         CheckpointError,
         LoraError,
         SemanticModelError,

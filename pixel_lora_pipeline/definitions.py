@@ -8,11 +8,13 @@ from pixel_lora_pipeline.defs.analyze import assets as analyze_assets
 from pixel_lora_pipeline.defs.analyze import checks as analyze_checks
 from pixel_lora_pipeline.defs.analyze import sensors as analyze_sensors
 from pixel_lora_pipeline.defs.improve import assets as improve_assets
+from pixel_lora_pipeline.defs.improve import campaign
 from pixel_lora_pipeline.defs.learn import assets as learn_assets
 from pixel_lora_pipeline.defs.learn import checks as learn_checks
 from pixel_lora_pipeline.defs.learn import schedules as learn_schedules
 from pixel_lora_pipeline.defs.notify import sensors as notify_sensors
 from pixel_lora_pipeline.defs.train import assets as train_assets
+from pixel_lora_pipeline.defs.train import captions as train_captions
 from pixel_lora_pipeline.defs.train import sensors as train_sensors
 from pixel_lora_pipeline.defs.validate import assets as validate_assets
 from pixel_lora_pipeline.defs.validate import checks as validate_checks
@@ -26,7 +28,7 @@ def defs() -> dg.Definitions:
     settings = Settings()
     return dg.Definitions(
         assets=dg.load_assets_from_modules(
-            [train_assets, validate_assets, analyze_assets, learn_assets, improve_assets]
+            [train_assets, train_captions, validate_assets, analyze_assets, learn_assets, improve_assets]
         ),
         asset_checks=dg.load_asset_checks_from_modules([validate_checks, analyze_checks, learn_checks]),
         jobs=[
@@ -34,6 +36,7 @@ def defs() -> dg.Definitions:
             analyze_sensors.analyze_run,
             learn_schedules.weekly_report_job,
             validate_jobs.remeasure,
+            campaign.train_next,
         ],
         schedules=[learn_schedules.weekly_report(settings.time_zone)],
         sensors=[
@@ -42,6 +45,7 @@ def defs() -> dg.Definitions:
             analyze_sensors.measured_runs,
             analyze_sensors.silent_trainings,
             learn_schedules.learning,
+            campaign.campaign,
             *notify_sensors.notification_sensors(settings),
         ],
         resources=resources.resources,

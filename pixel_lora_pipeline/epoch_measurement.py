@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixel_lora_pipeline.store import RowId, Store, StoredImage
+from pixel_lora_pipeline.store.epochs import OF_SAMPLES
 from pixel_lora_pipeline.train.training_images import training_image_files
 from pixel_lora_pipeline.validate import (
     METRICS_VERSION,
@@ -130,7 +131,28 @@ def evaluate_epoch(store: Store, epoch_id: RowId, images: Sequence[StoredImage])
     UnknownEpochError
         If there is no such epoch.
     """
-    evaluation = evaluate_images(
+    evaluation = _evaluation(store, images)
+    sheet_path = str(store.image_files.path(store.image_files.put(evaluation.contact_sheet)))
+    store.epochs.record_evaluation(epoch_id, evaluation.metrics, sheet_path)
+    return evaluation, sheet_path
+
+
+def evaluate_samples(store: Store, epoch_id: RowId, images: Sequence[StoredImage]) -> None:
+    """Roll up an epoch's measured images of its trainer's sample prompts, and store that where nothing better is known.
+
+    The rollup names the prompts in its `metrics_version`, so that it is compared only with others of the same prompts.
+    """
+    measured = [image for image in images if image.metrics is not None]
+    if not measured:
+        return
+    evaluation = _evaluation(store, measured)
+    version = f"{METRICS_VERSION}{OF_SAMPLES}{measured[0].suite_version}"
+    sheet_path = str(store.image_files.path(store.image_files.put(evaluation.contact_sheet)))
+    store.epochs.record_samples(epoch_id, {**evaluation.metrics, "metrics_version": version}, sheet_path)
+
+
+def _evaluation(store: Store, images: Sequence[StoredImage]) -> Evaluation:
+    return evaluate_images(
         [
             MeasuredImage(
                 image.prompt_id,
@@ -142,9 +164,6 @@ def evaluate_epoch(store: Store, epoch_id: RowId, images: Sequence[StoredImage])
             if image.metrics is not None
         ]
     )
-    sheet_path = str(store.image_files.path(store.image_files.put(evaluation.contact_sheet)))
-    store.epochs.record_evaluation(epoch_id, evaluation.metrics, sheet_path)
-    return evaluation, sheet_path
 
 
 def _is_scored(image: StoredImage, scorer: SemanticScorer | None) -> bool:

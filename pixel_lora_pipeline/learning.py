@@ -1,6 +1,6 @@
 """What is learnt from all runs together, from what is stored of them to what is stored of that."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -24,6 +24,10 @@ from pixel_lora_pipeline.whole_file import write_whole
 
 # A cause that is less probable is no reason to change anything.
 _WORTH_A_STEP: Final = 0.3
+
+
+class UnknownPrincipleError(LookupError):
+    """No principle has that id."""
 
 
 @dataclass(frozen=True)
@@ -78,16 +82,41 @@ def learn_evidence(store: Store, history: TrainingHistory) -> dict[str, pd.DataF
 def learn_principles(store: Store, history: TrainingHistory, evidence: Mapping[str, pd.DataFrame]) -> list[Principle]:
     """State, promote, demote and revoke principles by what the runs say now, and store all of them."""
     ended = history.trajectories["run_name"].isin(history.runs["run_name"])
-    principles = update_principles(
-        [Principle.from_dict(document) for document in store.knowledge.principles()],
-        evidence,
-        history.runs,
-        datetime.now(UTC),
-        lower_is_better=LOWER_IS_BETTER,
-        trajectories=history.trajectories[ended],
-    )
-    store.knowledge.record_principles([principle.to_dict() for principle in principles])
+    with store.knowledge.principles_to_oneself():
+        principles = update_principles(
+            [Principle.from_dict(document) for document in store.knowledge.principles()],
+            evidence,
+            history.runs,
+            datetime.now(UTC),
+            lower_is_better=LOWER_IS_BETTER,
+            trajectories=history.trajectories[ended],
+        )
+        store.knowledge.record_principles([principle.to_dict() for principle in principles])
     return principles
+
+
+def decide_on_principle(store: Store, principle_id: str, decision: Callable[[Principle], Principle]) -> Principle:
+    """Store what a person decides on a principle, and return it as it is then.
+
+    Parameters
+    ----------
+    decision
+        What makes of the stored principle the decided one, as `approve` and `revoke` do.
+
+    Raises
+    ------
+    UnknownPrincipleError
+        If there is none of this id.
+    ValueError
+        If `decision` refuses.
+    """
+    with store.knowledge.principles_to_oneself():
+        known = {document["id"]: document for document in store.knowledge.principles()}
+        if principle_id not in known:
+            raise UnknownPrincipleError(f"there is no principle {principle_id}: see `pixel-lora principles`.")
+        decided = decision(Principle.from_dict(known[principle_id]))
+        store.knowledge.record_principles([decided.to_dict()])
+    return decided
 
 
 def diagnose_run(store: Store, history: TrainingHistory, run_name: str | None = None) -> DiagnosedRun:

@@ -1,6 +1,5 @@
 """Puts an epoch into production: a verified copy with a model card, and the baseline of all comparisons to come."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -8,8 +7,8 @@ from typing import Final
 from pixel_lora_pipeline.analyze.comparison import compare
 from pixel_lora_pipeline.analyze.issues import EpochImages, track_issues
 from pixel_lora_pipeline.analyze.model_card import CardContent, model_card
-from pixel_lora_pipeline.run_reports import RunEvaluations, read_run
-from pixel_lora_pipeline.store import Baseline, Release, ReleaseError, ReleaseFolder, Store, StoredImage
+from pixel_lora_pipeline.run_evaluations import RunEvaluations, read_run
+from pixel_lora_pipeline.store import Baseline, Release, ReleaseError, ReleaseFolder, Store
 
 _AS_TRAINED: Final = 1.0
 
@@ -53,7 +52,7 @@ def _card(evaluations: RunEvaluations, release: Release, by: str) -> str:
             base_model=run.base_model,
             parameters=run.parameters,
             metrics=row.metrics,
-            strength=_strength(images),
+            strength=next((image.strength for image in images if image.strength is not None), _AS_TRAINED),
             suite=", ".join(dict.fromkeys(f"{image.suite_name} {image.suite_version}" for image in images)),
             example_prompt=images[0].prompt if images else None,
             issues=issues,
@@ -62,12 +61,3 @@ def _card(evaluations: RunEvaluations, release: Release, by: str) -> str:
             released_by=by,
         )
     )
-
-
-def _strength(images: Sequence[StoredImage]) -> float:
-    """At which the images were painted."""
-    for image in images:
-        lora = image.fingerprint.get("lora")
-        if isinstance(lora, dict) and isinstance(lora.get("strength"), int | float):
-            return float(lora["strength"])
-    return _AS_TRAINED

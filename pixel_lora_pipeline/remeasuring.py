@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pixel_lora_pipeline.epoch_measurement import evaluate_epoch, measure_images, palette_of_run
-from pixel_lora_pipeline.store import ImageStoreError, MeasuredEpoch, Store, StoredImage, UnknownSuiteError
-from pixel_lora_pipeline.validate import METRICS_VERSION, Expectation, Suite, parse_expectation, read_suite
+from pixel_lora_pipeline.epoch_measurement import evaluate_epoch, evaluate_samples, measure_images, palette_of_run
+from pixel_lora_pipeline.kept_expectations import KeptExpectations
+from pixel_lora_pipeline.store import ImageStoreError, MeasuredEpoch, Store, StoredImage
+from pixel_lora_pipeline.store.epochs import samples_version
+from pixel_lora_pipeline.validate import METRICS_VERSION, Suite
 from pixel_lora_pipeline.validate.semantic import SemanticScorer
 
 
@@ -64,7 +66,7 @@ def remeasure(
     SemanticModelError
         If the CLIP model cannot be used.
     """
-    expectations = _Expectations(store, suite)
+    expectations = KeptExpectations(store, suite)
 
     def measured(images: list[StoredImage], palette: NDArray[np.uint8] | None = None) -> int:
         return measure_images(store, images, expectations.of, scorer, training_palette=palette, again=again)
@@ -77,10 +79,20 @@ def remeasure(
     for at, epoch in enumerate(epochs):
         try:
             palette = palette_of_run(store, epoch.training_run_id)
+            shown = store.images.of_epoch(epoch.epoch_id, purpose="strength")
+            samples = store.images.of_epoch(epoch.epoch_id, purpose="sample")
+            done.images += measured(shown, palette)
+            new_samples = measured(samples, palette)
             changed = measured(store.images.of_epoch(epoch.epoch_id), palette)
-            done.images += changed
-            if changed or epoch.metrics.get("metrics_version") != METRICS_VERSION:
+            done.images += changed + new_samples
+            prompts = samples_version(epoch.metrics)
+            if prompts is None and (changed or epoch.metrics.get("metrics_version") != METRICS_VERSION):
                 evaluate_epoch(store, epoch.epoch_id, _rolled_up(store.images.of_epoch(epoch.epoch_id), epoch))
+                done.epochs += 1
+            elif prompts is not None and new_samples:
+                evaluate_samples(
+                    store, epoch.epoch_id, store.images.of_epoch(epoch.epoch_id, prompts, purpose="sample")
+                )
                 done.epochs += 1
         except (ImageStoreError, _NothingToRollUpError) as error:
             done.skipped.append(f"{epoch.name}: {error}")
@@ -91,32 +103,6 @@ def remeasure(
 
 class _NothingToRollUpError(Exception):
     pass
-
-
-class _Expectations:
-    """What stored images should show."""
-
-    def __init__(self, store: Store, suite: Suite) -> None:
-        self._store = store
-        self._asked_now = {prompt.id: prompt for prompt in suite.prompts}
-        self._of_suites: dict[tuple[str, str], dict[str, Expectation]] = {}
-
-    def of(self, image: StoredImage) -> Expectation:
-        """As the current suite says, if it asks this prompt; else as the suite said that asked for the image."""
-        asked = self._asked_now.get(image.prompt_id)
-        if asked is not None and asked.prompt == image.prompt:
-            return asked.expectation
-        version = (image.suite_name, image.suite_version)
-        if version not in self._of_suites:
-            self._of_suites[version] = self._kept(*version)
-        return self._of_suites[version].get(image.prompt_id) or parse_expectation(image.prompt)
-
-    def _kept(self, name: str, version: str) -> dict[str, Expectation]:
-        try:
-            content = self._store.suites.content(name, version)
-        except UnknownSuiteError:  # from before suites were kept, when a prompt's words said all
-            return {}
-        return read_suite(content, f"suite {name!r}, version {version}").expectations()
 
 
 def _rolled_up(images: list[StoredImage], epoch: MeasuredEpoch) -> list[StoredImage]:

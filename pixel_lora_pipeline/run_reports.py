@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +12,6 @@ import pandas as pd
 from pixel_lora_pipeline.analyze.comparable_scores import comparable_scores
 from pixel_lora_pipeline.analyze.comparison import Comparison, compare
 from pixel_lora_pipeline.analyze.convergence import Convergence, detect_convergence
-from pixel_lora_pipeline.analyze.epoch_grid import GridRow, epoch_grid
 from pixel_lora_pipeline.analyze.issues import EpochImages, Issue, track_issues
 from pixel_lora_pipeline.analyze.recommend import recommend
 from pixel_lora_pipeline.analyze.report import (
@@ -22,6 +20,7 @@ from pixel_lora_pipeline.analyze.report import (
     EpochContent,
     EpochScores,
     LikelyCause,
+    OtherStrength,
     Report,
     ReportImage,
     RunContent,
@@ -30,92 +29,17 @@ from pixel_lora_pipeline.analyze.report import (
     run_report,
 )
 from pixel_lora_pipeline.analyze.report.content import RunVerdict, WeakSpot
-from pixel_lora_pipeline.analyze.tested_image import Question, question
 from pixel_lora_pipeline.analyze.weak_areas import find_areas, sentences
-from pixel_lora_pipeline.store import EvaluatedEpoch, NothingEvaluatedError, RowId, RunRow, Store, StoredImage
+from pixel_lora_pipeline.run_evaluations import BASELINE, WITHOUT_LORA, RunEvaluations
+from pixel_lora_pipeline.run_grid import grid_of_run
+from pixel_lora_pipeline.store import EvaluatedEpoch, RowId, RunRow, Store, StoredImage
 from pixel_lora_pipeline.train.run_identity import slugify
-from pixel_lora_pipeline.validate.batches import ImageRequest
 from pixel_lora_pipeline.whole_file import write_whole
-
-WITHOUT_LORA: Final = "no LoRA"
-BASELINE: Final = "the baseline"
 
 # Names of devices, which Windows takes for themselves whatever folder and ending they stand with.
 _DEVICES: Final = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))})
 _MOST_CAUSES: Final = 3  # of an issue; less probable ones are in the database
 _NORMAL_QUANTILE: Final = 1.959963984540054  # of 97.5 %: both sides together leave out 5 %
-
-
-@dataclass(frozen=True)
-class RunEvaluations:
-    """A run and everything that was measured of it, up to an epoch.
-
-    Attributes
-    ----------
-    images
-        Of each epoch, one a question: of images that were painted again the last.
-    without_lora, baseline
-        Images of the base model alone, and of the checkpoint in production where that is another one.
-    """
-
-    run: RunRow
-    epochs: tuple[EvaluatedEpoch, ...]
-    images: Mapping[int, tuple[StoredImage, ...]]
-    without_lora: tuple[StoredImage, ...]
-    baseline: tuple[StoredImage, ...]
-    baseline_name: str | None
-
-    @property
-    def last(self) -> EvaluatedEpoch:
-        """The last epoch."""
-        return self.epochs[-1]
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether the run has reached its planned end."""
-        return self.run.planned_epochs is not None and self.last.epoch >= self.run.planned_epochs
-
-
-def read_run(store: Store, run_name: str | None = None, epoch: int | None = None) -> RunEvaluations:
-    """What is known of a run as it stood after an epoch; None for the newest run, and for its last epoch.
-
-    Raises
-    ------
-    UnknownRunError
-        If there is no such run.
-    NothingEvaluatedError
-        If the epoch, or any of the run, is not evaluated.
-    """
-    run = store.conclusions.run(run_name)
-    evaluated = store.conclusions.epochs(run.run_id)
-    known = [row.epoch for row in evaluated]
-    if not known:
-        raise NothingEvaluatedError(f"no epoch of {run.run_name} is evaluated yet: materialise epoch_evaluation first.")
-    if epoch is not None and epoch not in known:
-        raise NothingEvaluatedError(f"epoch {epoch} of {run.run_name} is not evaluated. Evaluated are {known}.")
-    epochs = tuple(row for row in evaluated if epoch is None or row.epoch <= epoch)
-    images = {row.epoch: _one_a_question(store.images.of_epoch(row.epoch_id)) for row in epochs}
-    # Numbers that were noted by hand, or measured by an older tool, have no pictures to show or to compare.
-    epochs = tuple(row for row in epochs if images[row.epoch])
-    images = {row.epoch: images[row.epoch] for row in epochs}
-    if not epochs:
-        raise NothingEvaluatedError(
-            f"of {run.run_name} only numbers are known, no images. Put its checkpoints into a watched folder, and they "
-            "are evaluated."
-        )
-    bases = {image.fingerprint.get("base") for shown in images.values() for image in shown}
-    bare = [image for image in store.images.of_epoch(None) if image.fingerprint.get("base") in bases]
-    baseline = store.baselines.current()
-    if baseline is not None and baseline.epoch_id == epochs[-1].epoch_id:
-        baseline = None
-    return RunEvaluations(
-        run=run,
-        epochs=epochs,
-        images=images,
-        without_lora=_one_a_question(bare),
-        baseline=() if baseline is None else _one_a_question(store.images.of_epoch(baseline.epoch_id)),
-        baseline_name=None if baseline is None else baseline.name,
-    )
 
 
 def issues_by_epoch(evaluations: RunEvaluations) -> dict[RowId, list[dict[str, Any]]]:
@@ -191,6 +115,7 @@ def write_epoch_report(
         issues=_issues(evaluations),
         causes=_causes(store, evaluations),
         weak_areas=_weak_areas(images, categories),
+        strengths=_strengths(evaluations, evaluations.last.epoch),
         recommendations=recommendations(evaluations, verdict),
         costs=_costs(evaluations.run) if costs is None else costs,
         made=_made(evaluations, evaluations.last),
@@ -228,6 +153,7 @@ def write_run_report(
         issues=_issues(evaluations),
         causes=_causes(store, evaluations),
         weak_areas=_weak_areas(best_images, categories),
+        strengths=[found for row in evaluations.epochs for found in _strengths(evaluations, row.epoch)],
         recommendations=recommendations(evaluations, verdict),
         costs=_costs(evaluations.run) if costs is None else costs,
         grid=grid_of_run(store, evaluations),
@@ -237,59 +163,6 @@ def write_run_report(
     path = _write(folder, run_name, run_report(content))
     store.conclusions.record_run_report(evaluations.run.run_id, path)
     return path
-
-
-def grid_of_run(store: Store, evaluations: RunEvaluations, extra_rows: Sequence[GridRow] = ()) -> bytes:
-    """A PNG of the run's epochs against its prompts, below the base model and the baseline; one seed a prompt.
-
-    `extra_rows` come last: the same epochs at other strengths of the LoRA.
-    """
-    shown = [(WITHOUT_LORA, evaluations.without_lora), (BASELINE, evaluations.baseline)]
-    shown += [(f"epoch {epoch}", images) for epoch, images in evaluations.images.items()]
-    seeds = grid_questions(evaluations)
-    rows = [
-        GridRow(
-            title, {seeds[question(i)]: store.image_files.read(i.image_sha256) for i in images if question(i) in seeds}
-        )
-        for title, images in shown
-    ]
-    return epoch_grid([row for row in (*rows, *extra_rows) if row.images], list(dict.fromkeys(seeds.values())))
-
-
-def grid_questions(evaluations: RunEvaluations) -> dict[Question, str]:
-    """What a grid shows: of every prompt that any epoch was asked its first seed, with the name of its column."""
-    first: dict[tuple[str, str], StoredImage] = {}
-    for images in evaluations.images.values():
-        for image in images:
-            asked = image.prompt, image.negative_prompt
-            if asked not in first or image.seed < first[asked].seed:
-                first[asked] = image
-    ordered = sorted(first.values(), key=lambda image: image.prompt_id)
-    return {question(image): image.prompt_id for image in ordered}
-
-
-def grid_requests(evaluations: RunEvaluations) -> list[ImageRequest]:
-    """What has to be painted to show the grid's questions once more, exactly as they were asked."""
-    questions = grid_questions(evaluations)
-    shown = {
-        question(image): image
-        for images in evaluations.images.values()
-        for image in images
-        if question(image) in questions
-    }
-    return [
-        ImageRequest(
-            prompt_id=image.prompt_id,
-            prompt=image.prompt,
-            negative_prompt=image.negative_prompt,
-            seed=image.seed,
-            width=image.width,
-            height=image.height,
-            steps=int(image.fingerprint["steps"]),
-            guidance=float(image.fingerprint["guidance"]),
-        )
-        for image in shown.values()
-    ]
 
 
 def report_folder(folder: Path, run_name: str) -> Path:
@@ -308,10 +181,6 @@ def _write(folder: Path, run_name: str, report: Report) -> Path:
     write_whole(target / f"{stem}.json", report.json.encode())
     write_whole(target / f"{stem}.html", report.html.encode())
     return target / f"{stem}.html"
-
-
-def _one_a_question(images: Iterable[StoredImage]) -> tuple[StoredImage, ...]:
-    return tuple({question(image): image for image in images}.values())
 
 
 def _scores(evaluations: RunEvaluations) -> list[EpochScores]:
@@ -369,6 +238,16 @@ def _weak_areas(images: Sequence[StoredImage], categories: Mapping[str, str] | N
     return [WeakSpot(sentence) for sentence in sentences(find_areas(images, categories))]
 
 
+def _strengths(evaluations: RunEvaluations, epoch: int) -> list[OtherStrength]:
+    images = evaluations.images[epoch]
+    own = next((image.strength for image in images if image.strength is not None), None)
+    return [
+        OtherStrength(epoch, strength, own, compare(painted, images))
+        for strength, painted in evaluations.strengths.get(epoch, {}).items()
+        if own is not None
+    ]
+
+
 def _costs(run: RunRow) -> list[Cost]:
     costs = []
     if run.cost_usd is not None:
@@ -391,7 +270,7 @@ def _made(evaluations: RunEvaluations, row: EvaluatedEpoch) -> dict[str, str]:
         "LoRA strength": _listed(str(lora.get("strength")) for shape in shaped if (lora := shape.get("lora"))),
         "Base model": _listed(f"sha256 {shape.get('base')}" for shape in shaped),
         "Checkpoint": f"{row.path}\nsha256 {row.sha256}",
-        "Scheduler": _listed(str((shape.get("scheduler") or {}).get("class")) for shape in shaped),
+        "Scheduler": _listed(name for shape in shaped if (name := (shape.get("scheduler") or {}).get("class"))),
         "Computed on": _listed(f"{shape.get('device')}, {shape.get('precision')}" for shape in shaped),
         "Libraries": _listed(
             ", ".join(f"{name} {number}" for name, number in sorted((shape.get("versions") or {}).items()))

@@ -43,10 +43,31 @@ def migrated_template(postgres: str) -> Iterator[str]:
         yield conninfo_to_dict(url)["dbname"]
 
 
-@pytest.fixture
-def database(postgres: str, migrated_template: str) -> Iterator[Database]:
-    """A migrated, empty database of the test's own."""
+@pytest.fixture(scope="session")
+def history_template(postgres: str, migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Name of a database with the made-up history in it that is only ever copied: filling one takes seconds."""
+    from pixel_lora_pipeline.backfilling import backfill
+    from pixel_lora_pipeline.embedded.history import write_history
+
+    folder = tmp_path_factory.mktemp("history")
+    write_history(folder / "old_runs")
     with _fresh_database(postgres, migrated_template) as url:
+        done = backfill(Store(url, folder / "images"), [folder / "old_runs"], [folder / "old_runs/observations.csv"])
+        assert not done.problems
+        yield conninfo_to_dict(url)["dbname"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Names the markers of these tests."""
+    config.addinivalue_line("markers", "made_up_history: the database holds the eight runs of embedded/history.py")
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest, postgres: str) -> Iterator[Database]:
+    """A migrated database of the test's own, empty but for what the test's marker asks for."""
+    asked = request.node.get_closest_marker("made_up_history") is not None
+    template = request.getfixturevalue("history_template" if asked else "migrated_template")
+    with _fresh_database(postgres, template) as url:
         yield Database(url)
 
 

@@ -1,7 +1,6 @@
-"""Each command as a person or a script runs it, in a process of its own."""
+"""The commands as a person or a script runs them."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,19 +10,20 @@ import pytest
 from pixel_lora_pipeline.config import PROJECT_ROOT
 from pixel_lora_pipeline.store import Database, Store
 from pixel_lora_pipeline.train import read_checkpoint
+from pixel_lora_pipeline_tests.command_line import clean_environment, pixel_lora
 from pixel_lora_pipeline_tests.defs.conftest import small_suite, trained
 
-__all__ = ["small_suite", "trained"]  # fixtures
+__all__ = ["pixel_lora", "small_suite", "trained"]  # fixtures, and what other tests run commands with
 
 SAMPLES = Path(__file__).parent / "samples" / "kohya"
 
 
-def pixel_lora(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PIXEL_LORA", "DATABASE"))}
+def in_a_process(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """A command as a person or a script runs it."""
     return subprocess.run(
         [sys.executable, "-m", "pixel_lora_pipeline.cli", *arguments],
         cwd=PROJECT_ROOT,
-        env={**inherited, "COLUMNS": "200", **settings},
+        env=clean_environment(settings),
         capture_output=True,
         text=True,
         timeout=240,
@@ -43,7 +43,7 @@ def test_inspect_shows_every_parameter_with_its_source() -> None:
 
 
 def test_a_refused_file_is_explained_without_a_traceback() -> None:
-    result = pixel_lora("inspect", str(SAMPLES / "run_lycoris" / "pixchar_lokr.safetensors"))
+    result = in_a_process("inspect", str(SAMPLES / "run_lycoris" / "pixchar_lokr.safetensors"))
     assert result.returncode == 1
     assert "LoKr" in result.stderr
     assert "Traceback" not in result.stderr
@@ -68,7 +68,7 @@ def test_a_score_that_is_no_score_says_what_is_allowed(store: Store) -> None:
 
 
 def test_migrate_check_says_what_is_pending_and_changes_nothing(empty_database: Database) -> None:
-    pending = pixel_lora("migrate", "--check", DATABASE_URL=empty_database.url)
+    pending = in_a_process("migrate", "--check", DATABASE_URL=empty_database.url)
     assert pending.returncode == 1
     assert "0001_schemas.sql" in pending.stdout
     assert pixel_lora("migrate", DATABASE_URL=empty_database.url).returncode == 0

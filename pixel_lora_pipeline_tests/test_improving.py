@@ -1,13 +1,10 @@
 """Predictions are kept, and compared with the runs that came after them."""
 
 import json
-from pathlib import Path
 
 import pytest
 
-from pixel_lora_pipeline.backfilling import backfill
-from pixel_lora_pipeline.embedded.history import write_history
-from pixel_lora_pipeline.improving import calibration, predict, propose
+from pixel_lora_pipeline.improving import calibration, predict, propose, trade_offs
 from pixel_lora_pipeline.store import NothingEvaluatedError, Store
 from pixel_lora_pipeline.training_history import read_history
 
@@ -21,9 +18,8 @@ def later_run(store: Store, name: str, quality: float, **parameters: object) -> 
         )
 
 
-def test_a_prediction_is_scored_by_the_first_later_run_that_has_its_parameters(store: Store, tmp_path: Path) -> None:
-    write_history(tmp_path / "old_runs")
-    backfill(store, [tmp_path / "old_runs"], [tmp_path / "old_runs" / "observations.csv"])
+@pytest.mark.made_up_history
+def test_a_prediction_is_scored_by_the_first_later_run_that_has_its_parameters(store: Store) -> None:
     history = read_history(store)
     for kept in range(1, 11):
         predict(store, history, {"network_dim": 32, "keep_tokens": kept})
@@ -42,11 +38,8 @@ def test_without_any_run_there_is_nothing_to_predict_from(store: Store) -> None:
         predict(store, read_history(store), {"network_dim": 32})
 
 
-def test_proposing_again_keeps_what_still_holds_and_what_people_decided_and_takes_off_the_rest(
-    store: Store, tmp_path: Path
-) -> None:
-    write_history(tmp_path / "old_runs")
-    backfill(store, [tmp_path / "old_runs"], [tmp_path / "old_runs" / "observations.csv"])
+@pytest.mark.made_up_history
+def test_proposing_again_keeps_what_still_holds_and_what_people_decided_and_takes_off_the_rest(store: Store) -> None:
     first = propose(store, read_history(store))
     ids = {experiment.title: experiment.experiment_id for experiment in store.experiments.all()}
     assert len(ids) == len(first.hypotheses)
@@ -59,3 +52,17 @@ def test_proposing_again_keeps_what_still_holds_and_what_people_decided_and_take
     propose(store, read_history(store))
     states = {experiment.title: experiment.state for experiment in store.experiments.all()}
     assert (states["outdated"], states["decided on"]) == ("SKIPPED", "QUEUED")
+
+
+@pytest.mark.made_up_history
+def test_runs_are_weighed_by_quality_and_by_what_they_took(store: Store) -> None:
+    found = trade_offs(read_history(store))
+    assert found is not None
+    front, goals = found
+    assert [goal.column for goal in goals][:2] == ["quality_score", "best_epoch"]
+    assert front.choices[0].name == "best quality"
+    assert front.table["on_front"].any() and not front.table["on_front"].all()
+
+
+def test_without_runs_nothing_is_weighed(store: Store) -> None:
+    assert trade_offs(read_history(store)) is None

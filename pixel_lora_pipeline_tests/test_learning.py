@@ -1,13 +1,12 @@
 """From the runs in the database to what is learnt of them, on a made-up history with known patterns."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from pixel_lora_pipeline.backfilling import backfill
-from pixel_lora_pipeline.embedded.history import write_history
 from pixel_lora_pipeline.learn import Principle, approve
 from pixel_lora_pipeline.learning import diagnose_run, learn_evidence, learn_principles, write_impact_report
 from pixel_lora_pipeline.store import NothingEvaluatedError, Store, UnknownRunError
@@ -16,16 +15,8 @@ from pixel_lora_pipeline.training_history import TrainingHistory, read_history
 TOKENS = "keep_tokens ≥ 3 raises background_accuracy"
 
 
-@pytest.fixture(scope="module")
-def old_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("history")
-    write_history(folder)
-    return folder
-
-
 @pytest.fixture
-def history(store: Store, old_runs: Path) -> TrainingHistory:
-    backfill(store, [old_runs], [old_runs / "observations.csv"])
+def history(store: Store) -> TrainingHistory:
     return read_history(store)
 
 
@@ -52,10 +43,16 @@ def repeat(store: Store, run_name: str, of: str, **changes: object) -> None:
         )
 
 
+def of_background(history: TrainingHistory) -> TrainingHistory:
+    """The history with the one metric that `TOKENS` is about: all nine take seconds."""
+    return replace(history, metrics=["background_accuracy"])
+
+
 def principle(principles: list[Principle], statement: str) -> Principle:
     return next(found for found in principles if found.statement == statement)
 
 
+@pytest.mark.made_up_history
 def test_evidence_is_stored_for_every_metric_and_a_second_time_the_same(store: Store, history: TrainingHistory) -> None:
     evidence = learn_evidence(store, history)
     stored = store.knowledge.evidence()
@@ -66,18 +63,20 @@ def test_evidence_is_stored_for_every_metric_and_a_second_time_the_same(store: S
     assert store.knowledge.evidence() == stored
 
 
+@pytest.mark.made_up_history
 def test_a_principle_is_proposed_confirmed_by_later_runs_and_approved(store: Store, history: TrainingHistory) -> None:
-    stated = principle(learn_principles(store, history, learn_evidence(store, history)), TOKENS)
+    stated = principle(learn_principles(store, history, learn_evidence(store, of_background(history))), TOKENS)
     assert (stated.status, stated.confirming_runs) == ("proposed", ())
     repeat(store, "later_1", of="history_1", num_images=260, learning_rate=8e-5)
     repeat(store, "later_2", of="history_4", num_images=90, learning_rate=7e-5)
     later = read_history(store)
-    confirmed = principle(learn_principles(store, later, learn_evidence(store, later)), TOKENS)
+    evidence = learn_evidence(store, of_background(later))
+    confirmed = principle(learn_principles(store, later, evidence), TOKENS)
     assert confirmed.confirming_runs == ("later_1", "later_2"), confirmed
     assert confirmed.status == "soft", confirmed.lacks()
     hard = approve(confirmed, "someone", datetime.now(UTC))
     store.knowledge.record_principles([hard.to_dict()])
-    again = principle(learn_principles(store, later, learn_evidence(store, later)), TOKENS)
+    again = principle(learn_principles(store, later, evidence), TOKENS)
     assert (again.status, again.approved_by) == ("hard", "someone")
     assert [change.status for change in again.changes] == ["proposed", "soft", "hard"]
 
@@ -89,6 +88,7 @@ def test_a_principle_is_proposed_confirmed_by_later_runs_and_approved(store: Sto
         ("history_7", "photorealism", "network_dim", "Reduce network_dim from 64 to 32."),
     ],
 )
+@pytest.mark.made_up_history
 def test_a_failed_run_is_explained_with_the_past_runs_that_say_so(
     store: Store, history: TrainingHistory, run: str, issue: str, parameter: str, recommendation: str
 ) -> None:
@@ -114,7 +114,7 @@ def test_a_failed_run_is_explained_with_the_past_runs_that_say_so(
     assert diagnose_run(store, read_history(store), run) == diagnosed, "what was stored is not what was measured"
 
 
-@pytest.mark.usefixtures("history")
+@pytest.mark.made_up_history
 def test_what_past_runs_lost_later_is_normal_early(store: Store) -> None:
     repeat(store, "early", of="history_1", seed=7)
     with store.database.connection() as connection:
@@ -130,6 +130,7 @@ def test_what_past_runs_lost_later_is_normal_early(store: Store) -> None:
     assert first.confidence > 0.5
 
 
+@pytest.mark.made_up_history
 def test_a_run_without_measurements_or_of_no_name_says_so(store: Store, history: TrainingHistory) -> None:
     with store.database.connection() as connection:
         connection.execute("INSERT INTO training_runs (run_name) VALUES ('empty')")
@@ -139,15 +140,17 @@ def test_a_run_without_measurements_or_of_no_name_says_so(store: Store, history:
         diagnose_run(store, history, "nothing")
 
 
+@pytest.mark.made_up_history
 def test_a_report_is_written_in_three_forms_and_the_next_says_what_changed(
     store: Store, history: TrainingHistory, tmp_path: Path
 ) -> None:
-    page = write_impact_report(store, tmp_path, history, learn_evidence(store, history))
+    evidence = learn_evidence(store, history)
+    page = write_impact_report(store, tmp_path, history, evidence)
     assert "network_dim" in page.read_text(encoding="utf-8")
     assert page.with_suffix(".md").read_text(encoding="utf-8").startswith("# Parameter Impact Report")
     assert json.loads(page.with_suffix(".json").read_text(encoding="utf-8"))["changes"] is not None
     last = datetime.now(UTC).date()
-    quiet = write_impact_report(store, tmp_path, history, learn_evidence(store, history), (last - timedelta(6), last))
+    quiet = write_impact_report(store, tmp_path, history, evidence, (last - timedelta(6), last))
     assert "first report" not in quiet.with_suffix(".md").read_text(encoding="utf-8")
 
 

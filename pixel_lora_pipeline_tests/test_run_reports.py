@@ -7,17 +7,18 @@ from pathlib import Path
 import pytest
 
 from pixel_lora_pipeline.promotion import promote
+from pixel_lora_pipeline.run_evaluations import read_run
+from pixel_lora_pipeline.run_grid import grid_of_run, grid_requests
 from pixel_lora_pipeline.run_reports import (
-    grid_of_run,
-    grid_requests,
     issues_by_epoch,
-    read_run,
+    judge,
     recommendations,
     report_folder,
     write_epoch_report,
     write_run_report,
 )
 from pixel_lora_pipeline.store import NothingEvaluatedError, ReleaseFolder, RowId, Store, TestImage, UnknownRunError
+from pixel_lora_pipeline.store.images import Purpose
 from pixel_lora_pipeline.validate import METRICS_VERSION, ImageMeasurement, rollup
 from pixel_lora_pipeline_tests.analyze.paintings import Quality, painted
 from pixel_lora_pipeline_tests.analyze.reports import a_verdict
@@ -29,7 +30,13 @@ PROMPTS = 6
 LIBRARIES = {"torch": "2.13", "diffusers": "0.42"}
 
 
-def store_images(store: Store, epoch_id: RowId | None, quality: Quality, lora: Mapping[str, object] | None) -> None:
+def store_images(
+    store: Store,
+    epoch_id: RowId | None,
+    quality: Quality,
+    lora: Mapping[str, object] | None,
+    purpose: Purpose = "evaluation",
+) -> None:
     """What generation and measuring leave behind."""
     images = [painted(number, quality) for number in range(PROMPTS)]
     store.images.add(
@@ -57,15 +64,16 @@ def store_images(store: Store, epoch_id: RowId | None, quality: Quality, lora: M
                 },
                 png=image.png,
                 fault=image.fault,
+                purpose=purpose,
             )
             for image in images
         ],
     )
     metrics = {image.prompt: image.metrics for image in images}
-    rows = store.images.of_epoch(epoch_id)
+    rows = store.images.of_epoch(epoch_id, purpose=purpose)
     store.images.set_metrics({row.id: found for row in rows if (found := metrics[row.prompt])}, METRICS_VERSION)
     measured = [ImageMeasurement.from_dict(image.metrics) for image in images if image.metrics]
-    if epoch_id is not None:
+    if epoch_id is not None and purpose == "evaluation":
         store.epochs.record_evaluation(epoch_id, rollup(measured, [image.prompt_id for image in images]))
 
 
@@ -152,6 +160,42 @@ def test_the_grid_has_rows_for_base_model_baseline_and_epochs(store: Store, run:
     requests = grid_requests(read_run(store))
     assert [(r.prompt_id, r.steps, r.guidance, r.width) for r in requests][:1] == [("prompt_00", 15, 2.0, 64)]
     assert len(requests) == PROMPTS
+
+
+def at_strength(store: Store, epoch_id: RowId, strength: float, quality: Quality) -> None:
+    store_images(store, epoch_id, quality, {"sha256": "c" * 64, "strength": strength}, purpose="strength")
+
+
+def test_other_strengths_stand_in_the_grid_and_in_both_reports(store: Store, run: list[RowId], tmp_path: Path) -> None:
+    before = decoded(grid_of_run(store, read_run(store)))
+    path = write_run_report(store, tmp_path, read_run(store), verdict=None)
+    assert "Other strengths" not in path.read_text(encoding="utf-8"), "an empty section"
+    at_strength(store, run[1], 0.4, "photo")
+    at_strength(store, run[2], 1.2, "blurred")
+    evaluations = read_run(store)
+    assert {epoch: list(strengths) for epoch, strengths in evaluations.strengths.items()} == {2: [0.4], 3: [1.2]}
+    after = decoded(grid_of_run(store, evaluations))
+    assert after.shape[0] - before.shape[0] == 2 * (128 + 4) + 2 * 8, "two rows, and each epoch with its own apart"
+
+    path = write_run_report(store, tmp_path, evaluations, verdict=None)
+    document = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    told = [(row["epoch"], row["strength"], row["evaluated_at"], row["verdict"]) for row in document["strengths"]]
+    assert told == [(2, 0.4, 0.8, "worse"), (3, 1.2, 0.8, "worse")]
+    assert all(row["n_prompts"] == PROMPTS for row in document["strengths"])
+    assert "Other strengths of the LoRA" in path.read_text(encoding="utf-8")
+    page = write_epoch_report(store, tmp_path, evaluations, verdict=None)
+    document = json.loads(page.with_suffix(".json").read_text(encoding="utf-8"))
+    assert [(row["epoch"], row["strength"]) for row in document["strengths"]] == [(3, 1.2)]
+
+
+def test_other_strengths_change_nothing_of_what_is_concluded(store: Store, run: list[RowId]) -> None:
+    def concluded() -> list[object]:
+        evaluations = read_run(store)
+        return [evaluations.images, issues_by_epoch(evaluations), judge(evaluations), store.analyses.due()]
+
+    before = concluded()
+    at_strength(store, run[2], 0.1, "photo")
+    assert concluded() == before
 
 
 def test_what_is_not_evaluated_is_named_with_what_is(store: Store, run: list[RowId], tmp_path: Path) -> None:

@@ -1,29 +1,19 @@
 """Runs as tables to learn from: a made-up history that was filled in, and measurements that do not compare."""
 
-from pathlib import Path
-
 import pytest
 
-from pixel_lora_pipeline.backfilling import backfill
-from pixel_lora_pipeline.embedded.history import HISTORY, write_history
+from pixel_lora_pipeline.embedded.history import HISTORY
 from pixel_lora_pipeline.learn import assess_parameters
 from pixel_lora_pipeline.store import Store
 from pixel_lora_pipeline.training_history import TrainingHistory, read_history
 
 
-@pytest.fixture(scope="module")
-def old_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("history")
-    write_history(folder)
-    return folder
-
-
 @pytest.fixture
-def history(store: Store, old_runs: Path) -> TrainingHistory:
-    backfill(store, [old_runs], [old_runs / "observations.csv"])
+def history(store: Store) -> TrainingHistory:
     return read_history(store)
 
 
+@pytest.mark.made_up_history
 def test_every_run_that_has_ended_is_a_row_with_its_parameters_and_its_best_epoch(history: TrainingHistory) -> None:
     runs = history.runs.set_index("run_name")
     assert list(runs.index) == [run.name for run in HISTORY], "not in the order of their dates"
@@ -35,6 +25,7 @@ def test_every_run_that_has_ended_is_a_row_with_its_parameters_and_its_best_epoc
     assert "overall_score" not in history.metrics, "nobody noted it"
 
 
+@pytest.mark.made_up_history
 def test_what_nobody_chose_is_no_parameter_to_judge(history: TrainingHistory) -> None:
     assert {"network_dim", "learning_rate", "caption_version", "num_images"} <= set(history.parameters)
     assert not {"session_id", "training_started_at", "measured_linear_rank", "output_name", "tag_frequency"} & set(
@@ -42,11 +33,13 @@ def test_what_nobody_chose_is_no_parameter_to_judge(history: TrainingHistory) ->
     )
 
 
+@pytest.mark.made_up_history
 def test_the_table_is_what_evidence_is_drawn_from(history: TrainingHistory) -> None:
     evidence = assess_parameters(history.runs, history.parameters, "background_accuracy")
     assert (evidence.parameters[0], evidence.category[0]) == (["keep_tokens"], "CRITICAL")
 
 
+@pytest.mark.made_up_history
 def test_the_failures_of_each_epoch_are_told(history: TrainingHistory) -> None:
     two_toned = history.trajectories.query("issue == 'two_toned_hair' and present")
     assert dict(two_toned.groupby("run_name").epoch.max()) == {
@@ -54,8 +47,8 @@ def test_the_failures_of_each_epoch_are_told(history: TrainingHistory) -> None:
     }
 
 
-def test_measurements_of_another_version_are_left_out_and_counted(store: Store, old_runs: Path) -> None:
-    backfill(store, [old_runs], [old_runs / "observations.csv"])
+@pytest.mark.made_up_history
+def test_measurements_of_another_version_are_left_out_and_counted(store: Store) -> None:
     with store.database.connection() as connection:
         connection.execute(
             """
@@ -70,8 +63,8 @@ def test_measurements_of_another_version_are_left_out_and_counted(store: Store, 
     assert history.left_out == {"1": 2}
 
 
-def test_a_run_that_goes_on_is_not_judged_yet(store: Store, old_runs: Path) -> None:
-    backfill(store, [old_runs], [old_runs / "observations.csv"])
+@pytest.mark.made_up_history
+def test_a_run_that_goes_on_is_not_judged_yet(store: Store) -> None:
     with store.database.connection() as connection:
         connection.execute(
             "UPDATE training_runs SET quality_score = NULL, planned_epochs = 20, convergence_status = 'continue' "
@@ -88,8 +81,8 @@ def test_an_empty_database_is_an_empty_table(store: Store) -> None:
     assert history.parameters == history.metrics == []
 
 
-def test_runs_that_differ_in_their_seed_alone_are_repetitions(store: Store, old_runs: Path) -> None:
-    backfill(store, [old_runs], [old_runs / "observations.csv"])
+@pytest.mark.made_up_history
+def test_runs_that_differ_in_their_seed_alone_are_repetitions(store: Store) -> None:
     with store.database.connection() as connection:
         connection.execute(
             """

@@ -16,6 +16,7 @@ from pixel_lora_pipeline.config import Settings
 
 if TYPE_CHECKING:
     from pixel_lora_pipeline.backfilling import Backfill
+    from pixel_lora_pipeline.old_samples import MeasuredSamples
     from pixel_lora_pipeline.store.old_runs import Change, FilledRun
 
 # Programs that read the output get whole lines: nothing is folded to a width that no terminal has.
@@ -35,6 +36,8 @@ _OF_EPOCHS: Final = {
     "notes": "notes",
     "quantitative_metrics": "measurements",
 }
+# Keys in the database, which a dry run only tried.
+_ROWS_OF_A_RUN: Final = ("run_id", "painted")
 # Reasons that differ in the default only are one.
 _DEFAULT: Final = re.compile(r"(?<=the default) \(.*?\)(?= holds)")
 
@@ -55,7 +58,8 @@ def backfill(
 ) -> None:
     """Read old runs from checkpoints, configurations and notes into the database. A second time changes nothing.
 
-    Checkpoints are registered; they are evaluated by the running pipeline once their folder is among `watched`.
+    Checkpoints are registered; they are evaluated by the running pipeline once their folder is among `watched`. Images
+    that the trainer painted of its sample prompts are measured.
     """
     from rich.progress import Progress
 
@@ -97,9 +101,12 @@ def _unwatched(done: "Backfill", watched: Iterable[Path]) -> list[str]:
 def _document(done: "Backfill", unwatched: list[str], dry_run: bool) -> dict[str, Any]:
     return {
         "dry_run": dry_run,
-        "runs": [asdict(run) for run in done.runs],
+        "runs": [
+            {name: value for name, value in asdict(run).items() if name not in _ROWS_OF_A_RUN} for run in done.runs
+        ],
         "refused": [{"path": str(error.path), "fault": error.fault, "remedy": error.remedy} for error in done.refused],
         "problems": done.problems,
+        "samples": [asdict(samples) for samples in done.samples],
         "unwatched": unwatched,
     }
 
@@ -114,6 +121,8 @@ def _print(done: "Backfill", unwatched: list[str], dry_run: bool) -> None:
         for sentence in run.kept:
             console.print(f"  [yellow]kept[/] {escape(sentence)}")
         _print_missing(run)
+    for samples in done.samples:
+        console.print(f"[bold]{escape(samples.run_name)}[/]: {_samples(samples, dry_run)}")
     for error in done.refused:
         console.print(f"[yellow]not evaluated[/] {escape(str(error))}")
     for problem in done.problems:
@@ -125,6 +134,17 @@ def _print(done: "Backfill", unwatched: list[str], dry_run: bool) -> None:
         )
     verb = "would change" if dry_run else "changed"
     console.print(f"{len(done.runs)} runs, of which {len(changed)} {verb}" + (" (nothing was written)" * dry_run))
+
+
+def _samples(samples: "MeasuredSamples", dry_run: bool) -> str:
+    known = f"{samples.n_known} sample images are measured already"
+    if not samples.added:
+        return known
+    new = (
+        f"{sum(samples.added.values())} sample images {'would be' if dry_run else 'were'} measured, "
+        f"of epochs {', '.join(map(str, sorted(samples.added)))}"
+    )
+    return f"{new}; {known}" if samples.n_known else new
 
 
 def _changes(changes: "tuple[Change, ...]") -> Iterable[str]:

@@ -53,7 +53,11 @@ def evidence(
         return
     for name, rows in shown.items():
         console.print(_evidence_table(name, rows[:top]))
-    console.print(f"{len(history.runs)} runs have ended, of {history.runs['configuration'].nunique()} configurations.")
+    if history.runs.empty:
+        console.print("No run has ended yet: there is nothing to learn from.")
+    else:
+        configurations = history.runs["configuration"].nunique()
+        console.print(f"{len(history.runs)} runs have ended, of {configurations} configurations.")
     for version, count in history.left_out.items():
         console.print(f"{count} were measured by version {escape(version)} of the metrics: see `pixel-lora remeasure`.")
 
@@ -110,6 +114,9 @@ def principles(context: typer.Context, as_json: Json = False) -> None:
     if as_json:
         print(json.dumps([principle.to_dict() for principle in found]))
         return
+    if not found:
+        console.print("No principle is stated yet: the evidence has to be nearly sure. See `pixel-lora evidence`.")
+        return
     table = Table("id", "principle", "status", "probability", "confirmed by", "against", "why, and what it lacks")
     for principle in found:
         why = "; lacks ".join([principle.reason, *([" and ".join(principle.lacks())] if principle.lacks() else [])])
@@ -146,17 +153,13 @@ def revoke(
 
 def _decide(principle_id: str, decision: "Callable[[Principle], Principle]") -> None:
     from pixel_lora_pipeline.configured_store import configured_store
-    from pixel_lora_pipeline.learn import Principle
+    from pixel_lora_pipeline.learning import UnknownPrincipleError, decide_on_principle
 
     with configured_store(Settings()) as store:
-        known = {document["id"]: Principle.from_dict(document) for document in store.knowledge.principles()}
-        if principle_id not in known:
-            raise typer.BadParameter(f"there is no principle {principle_id}: see `pixel-lora principles`.")
         try:
-            decided = decision(known[principle_id])
-        except ValueError as error:
+            decided = decide_on_principle(store, principle_id, decision)
+        except (UnknownPrincipleError, ValueError) as error:
             raise typer.BadParameter(str(error)) from error
-        store.knowledge.record_principles([decided.to_dict()])
     console.print(f"{escape(decided.statement)}: {decided.status}, {escape(decided.reason)}")
 
 

@@ -12,8 +12,8 @@ from rich.console import Console
 from pixel_lora_pipeline.config import Settings
 
 if TYPE_CHECKING:
-    from pixel_lora_pipeline.analyze.epoch_grid import GridRow
-    from pixel_lora_pipeline.run_reports import RunEvaluations
+    from pixel_lora_pipeline.run_evaluations import RunEvaluations
+    from pixel_lora_pipeline.store import Store
 
 # Paths are for programs, too: they are not folded to a width that no terminal has.
 console = Console(width=None if sys.stdout.isatty() else 300, highlight=False)
@@ -29,7 +29,8 @@ def report(
     """Write the report of a run, or of one of its epochs, and print where it lies."""
     from pixel_lora_pipeline.configured_store import configured_store
     from pixel_lora_pipeline.run_analysis import verdict_on
-    from pixel_lora_pipeline.run_reports import read_run, write_epoch_report, write_run_report
+    from pixel_lora_pipeline.run_evaluations import read_run
+    from pixel_lora_pipeline.run_reports import write_epoch_report, write_run_report
     from pixel_lora_pipeline.validate import load_suite
 
     settings = Settings()
@@ -60,16 +61,23 @@ def grid(
         Path | None, typer.Option(help="Where the picture is written; beside the reports by default.")
     ] = None,
 ) -> None:
-    """Draw epochs against prompts as one picture, and print where it lies."""
+    """Draw epochs against prompts as one picture, and print where it lies.
+
+    What is painted at other strengths is kept, and stands in the run's next report as well.
+    """
     from pixel_lora_pipeline.configured_store import configured_store
-    from pixel_lora_pipeline.run_reports import grid_of_run, read_run, report_folder
+    from pixel_lora_pipeline.run_evaluations import read_run
+    from pixel_lora_pipeline.run_grid import grid_of_run
+    from pixel_lora_pipeline.run_reports import report_folder
     from pixel_lora_pipeline.whole_file import write_whole
 
     settings = Settings()
     with configured_store(settings) as store:
         evaluations = read_run(store, run)
-        rows = _rows_at_strengths(settings, evaluations, epoch or [evaluations.last.epoch], strength or [])
-        picture = grid_of_run(store, evaluations, rows)
+        if strength:
+            _paint(settings, store, evaluations, epoch or [evaluations.last.epoch], strength)
+            evaluations = read_run(store, evaluations.run.run_name)
+        picture = grid_of_run(store, evaluations)
     target = out or report_folder(settings.home / "reports", evaluations.run.run_name) / "epoch_grid.png"
     target.parent.mkdir(parents=True, exist_ok=True)
     write_whole(target, picture)
@@ -104,21 +112,19 @@ def promote(
     print(baseline.checkpoint)
 
 
-def _rows_at_strengths(
-    settings: Settings, evaluations: "RunEvaluations", epochs: list[int], strengths: list[float]
-) -> "list[GridRow]":
-    """The grid's questions painted again at other strengths; nothing of it is stored."""
-    from pixel_lora_pipeline.analyze.epoch_grid import GridRow
+def _paint(
+    settings: Settings, store: "Store", evaluations: "RunEvaluations", epochs: list[int], strengths: list[float]
+) -> None:
+    """The grid's questions once more at other strengths, as far as they are not there yet."""
     from pixel_lora_pipeline.embedded.loading import WEIGHTS
-    from pixel_lora_pipeline.run_reports import grid_requests
-    from pixel_lora_pipeline.validate import Generator
+    from pixel_lora_pipeline.run_grid import paint_at_strength
+    from pixel_lora_pipeline.validate import Generator, load_suite
 
-    known = {row.epoch: row.path for row in evaluations.epochs if row.path is not None}
+    known = {row.epoch: row for row in evaluations.epochs if row.path is not None}
     unknown = sorted(set(epochs) - known.keys())
-    if strengths and unknown:
+    if unknown:
         raise typer.BadParameter(f"no checkpoint of epoch {unknown[0]} is known; there are {sorted(known)}.")
-    requests = grid_requests(evaluations)
-    painted = {}
+    suite = load_suite(settings.suite)
     for strength in strengths:
         generator = Generator(
             settings.base_model or WEIGHTS,
@@ -127,10 +133,4 @@ def _rows_at_strengths(
             strength=strength,
         )
         for epoch in epochs:
-            images = generator.generate(Path(known[epoch]), requests)
-            painted[epoch, strength] = {image.request.prompt_id: image.png for image in images}
-    return [
-        GridRow(f"epoch {epoch}", painted[epoch, strength], f"strength {strength:g}")
-        for epoch in epochs
-        for strength in strengths
-    ]
+            paint_at_strength(store, suite, evaluations, known[epoch], generator)

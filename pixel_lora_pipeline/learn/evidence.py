@@ -34,6 +34,7 @@ COLUMNS: Final = (
     *("metric_range", "noise_sd", "replicate_sd", "near_aliases", "min_detectable_effect", "runs_needed"),
     *("separating_experiment", "approximate", "method_version"),
 )
+_SUREST: Final = 0.994  # more would be shown as 100 %
 _MOST_VALUES: Final = 24  # of a parameter, for which an effect is listed
 _DECIDED: Final = ("CRITICAL", "HIGH", "NONE")
 
@@ -227,8 +228,9 @@ def _reason(
         return "The metric is the same in every run: nothing can be judged."
     if findings.effect is None:
         return f"{len(configurations)} configurations are too few to judge anything."
-    counts = f"{findings.form.n_low} configurations against {findings.form.n_high}"
-    sure = f"It acts with a probability of {findings.pip:.0%}"
+    low, high = findings.form.n_low, findings.form.n_high
+    counts = f"{low} configuration{'s' * (low != 1)} against {high}"
+    sure = f"It acts with a probability of {_percent(findings.pip)}"
     told = {
         "CRITICAL": f"{sure} and changes the metric by {interval.mean:+.3g} ({counts}).",
         "HIGH": f"{sure} and changes the metric by {interval.mean:+.3g} ({counts}).",
@@ -238,6 +240,11 @@ def _reason(
     }[category]
     together = f" {name} always changed together: it may be any of them." if len(members.columns) > 1 else ""
     return f"{told}{together}"
+
+
+def _percent(probability: float) -> str:
+    """Never certainty: it is a model's, and from few runs."""
+    return "more than 99%" if probability > _SUREST else f"{probability:.0%}"
 
 
 def _shown(column: ParameterColumn, by_level: tuple[float, ...]) -> dict[Any, float]:

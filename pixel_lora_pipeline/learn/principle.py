@@ -61,9 +61,9 @@ class RevocationRule:
         if principle.effect is not None and principle.effect <= 0:
             return "the runs point the other way by now"
         if principle.refuting_runs:
-            return f"it was broken on purpose in {listed(principle.refuting_runs)}, and nothing got worse"
+            return f"it was broken on purpose in {named(principle.refuting_runs)}, and nothing got worse"
         if against >= max(self.counter_examples, by):
-            return f"{against} counter-examples ({listed(principle.counter_examples)}) against {by} confirming runs"
+            return f"{against} counter-examples ({named(principle.counter_examples)}) against {by} confirming runs"
         return None
 
     def weakens(self, principle: "Principle") -> str | None:
@@ -72,9 +72,9 @@ class RevocationRule:
         if principle.pip < self.demote_below:
             return f"its probability fell to {principle.pip:.2f}"
         if principle.aliases:
-            return f"{principle.condition or principle.statement} cannot be told from {listed(principle.aliases)}"
+            return f"{principle.condition or principle.statement} cannot be told from {named(principle.aliases)}"
         if against > self.demote_share * by:
-            return f"{against} counter-examples ({listed(principle.counter_examples)}) against {by} confirming runs"
+            return f"{against} counter-examples ({named(principle.counter_examples)}) against {by} confirming runs"
         return None
 
 
@@ -235,7 +235,7 @@ class Principle:
             for text, is_lacking in (
                 (f"a probability of {SURE:g} (it is {self.pip:.2f})", self.pip < SURE),
                 (f"{wanted} more confirming run{'s' * (wanted > 1)}", wanted > 0),
-                (f"runs that tell it from {listed(self.aliases)}", bool(self.aliases)),
+                (f"runs that tell it from {named(self.aliases)}", bool(self.aliases)),
                 ("a direction that is sure with 95 %", not self.is_clear),
                 ("fewer counter-examples", self.revocation.weakens(self) is not None and not self.aliases),
             )
@@ -310,7 +310,7 @@ def check_time(when: datetime) -> None:
         raise ValueError(f"the time {when} has no time zone: give one, as datetime.now(UTC) does")
 
 
-def listed(names: Sequence[str]) -> str:
+def named(names: Sequence[str]) -> str:
     """For a sentence; of many, the last ones."""
     if len(names) <= _MOST_NAMES:
         return ", ".join(names)

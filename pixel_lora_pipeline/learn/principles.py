@@ -11,7 +11,7 @@ from pixel_lora_pipeline.learn.issue_resolution import courses_of
 from pixel_lora_pipeline.learn.issue_rules import IssueRules
 from pixel_lora_pipeline.learn.metric_evidence import MetricEvidence
 from pixel_lora_pipeline.learn.parameter_rules import ParameterRules
-from pixel_lora_pipeline.learn.principle import EXPERIMENT_ODDS, SURE, Principle, check_time, listed
+from pixel_lora_pipeline.learn.principle import EXPERIMENT_ODDS, SURE, Principle, check_time, named
 from pixel_lora_pipeline.learn.run_history import RunHistory
 
 _STATED: Final = "stated by the evidence, with a probability of {:.2f}"
@@ -98,10 +98,10 @@ def _reviewed(principle: Principle, rules: ParameterRules | IssueRules, now: dat
     if why := fresh.revocation.weakens(fresh):
         return fresh if fresh.status == "proposed" else fresh.changed("proposed", why, now, rules.n_runs)
     if fresh.status == "proposed" and not fresh.lacks():
-        confirmed = f"a probability of {fresh.pip:.2f}, confirmed by {listed(fresh.confirming_runs)}"
+        confirmed = f"a probability of {fresh.pip:.2f}, confirmed by {named(fresh.confirming_runs)}"
         fresh = fresh.changed("soft", confirmed, now, rules.n_runs)
     if fresh.status == "soft" and fresh.pip >= SURE and fresh.experiment_odds >= EXPERIMENT_ODDS:
-        failed = f"broken on purpose in {listed(fresh.breaking_runs)}, which got worse as it says"
+        failed = f"broken on purpose in {named(fresh.breaking_runs)}, which got worse as it says"
         fresh = fresh.changed("hard", failed, now, rules.n_runs)
     return fresh
 

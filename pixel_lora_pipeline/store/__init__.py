@@ -1,8 +1,22 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from pixel_lora_pipeline.store.ab_tests import (
+    ABCase,
+    ABJudge,
+    ABModel,
+    ABTest,
+    ABTestEndedError,
+    ABTests,
+    JudgeError,
+    ShownPair,
+    UnknownABTestError,
+    VoteRefusedError,
+)
 from pixel_lora_pipeline.store.analyses import Analyses, DueRun
 from pixel_lora_pipeline.store.baselines import Baseline, Baselines, NoBaselineError
+from pixel_lora_pipeline.store.campaigns import Campaign, CampaignError, Campaigns
+from pixel_lora_pipeline.store.captions import CaptionBatch, CaptionRow, Captions, CaptionVersion, SyncedCaptions
 from pixel_lora_pipeline.store.checkpoints import Checkpoints, StoredCheckpoint, UnknownCheckpointError
 from pixel_lora_pipeline.store.conclusions import Conclusions, EvaluatedEpoch, NothingEvaluatedError, RunRow
 from pixel_lora_pipeline.store.database import Database, DatabaseError, RowId
@@ -17,11 +31,22 @@ from pixel_lora_pipeline.store.experiments import (
 )
 from pixel_lora_pipeline.store.image_store import ImageStore, ImageStoreError
 from pixel_lora_pipeline.store.images import Images, StoredImage, TestImage, fingerprint_hash
+from pixel_lora_pipeline.store.kept_connections import KeptConnections
 from pixel_lora_pipeline.store.knowledge import Knowledge, StoredReport
+from pixel_lora_pipeline.store.lab_events import LabEvents
 from pixel_lora_pipeline.store.landed_files import LandedFile, LandedFiles, UnknownFileError
 from pixel_lora_pipeline.store.metrics_versions import MeasuredEpoch, MetricsVersions
 from pixel_lora_pipeline.store.migrations import MigrationError, SchemaState, check, migrate
 from pixel_lora_pipeline.store.notifications import Event, Message, Notification, Notifications
+from pixel_lora_pipeline.store.overview import (
+    EpochSummary,
+    EpochUnderWay,
+    ExplainedImage,
+    Overview,
+    RunSummary,
+    ShownImage,
+    Trouble,
+)
 from pixel_lora_pipeline.store.predictions import Predictions, StoredPrediction
 from pixel_lora_pipeline.store.quarantine import Quarantine, RefusedCheckpoint
 from pixel_lora_pipeline.store.release_folder import Release, ReleaseError, ReleaseFolder
@@ -31,9 +56,22 @@ from pixel_lora_pipeline.store.suites import Suites, UnknownSuiteError
 from pixel_lora_pipeline.store.urls import DatabaseUrlError, dagster_url, normalize_url, without_password
 
 __all__ = [
+    "ABCase",
+    "ABJudge",
+    "ABModel",
+    "ABTest",
+    "ABTestEndedError",
+    "ABTests",
     "Analyses",
     "Baseline",
     "Baselines",
+    "Campaign",
+    "CampaignError",
+    "Campaigns",
+    "CaptionBatch",
+    "CaptionRow",
+    "CaptionVersion",
+    "Captions",
     "Checkpoints",
     "Conclusions",
     "Database",
@@ -46,16 +84,21 @@ __all__ = [
     "EpochDepth",
     "EpochIssues",
     "EpochRow",
+    "EpochSummary",
+    "EpochUnderWay",
     "Epochs",
     "EvaluatedEpoch",
     "Event",
     "Experiment",
     "ExperimentStateError",
     "Experiments",
+    "ExplainedImage",
     "ImageStore",
     "ImageStoreError",
     "Images",
+    "JudgeError",
     "Knowledge",
+    "LabEvents",
     "LandedFile",
     "LandedFiles",
     "MeasuredEpoch",
@@ -66,6 +109,7 @@ __all__ = [
     "NothingEvaluatedError",
     "Notification",
     "Notifications",
+    "Overview",
     "Predictions",
     "Quarantine",
     "RefusedCheckpoint",
@@ -76,21 +120,28 @@ __all__ = [
     "RowId",
     "RunResult",
     "RunRow",
+    "RunSummary",
     "Runs",
     "SchemaState",
+    "ShownImage",
+    "ShownPair",
     "Store",
     "StoredCheckpoint",
     "StoredImage",
     "StoredPrediction",
     "StoredReport",
     "Suites",
+    "SyncedCaptions",
     "TestImage",
+    "Trouble",
+    "UnknownABTestError",
     "UnknownCheckpointError",
     "UnknownEpochError",
     "UnknownExperimentError",
     "UnknownFileError",
     "UnknownRunError",
     "UnknownSuiteError",
+    "VoteRefusedError",
     "check",
     "dagster_url",
     "embedded_postgres",
@@ -112,6 +163,8 @@ class Store:
         Folder of the image files; made when the first is stored.
     channels
         Ids of those who want to hear of news, see `Notifications`.
+    keep_connections
+        For programs that answer many short questions; others hold no connection while they work.
 
     Raises
     ------
@@ -119,11 +172,14 @@ class Store:
         If the address cannot be used.
     """
 
-    def __init__(self, url: str, images: Path, channels: Sequence[str] = ()) -> None:
-        self.database = Database(url)
+    def __init__(self, url: str, images: Path, channels: Sequence[str] = (), *, keep_connections: bool = False) -> None:
+        self.database: Database = KeptConnections(url) if keep_connections else Database(url)
         self.image_files = ImageStore(images)
+        self.ab_tests = ABTests(self.database)
         self.analyses = Analyses(self.database)
         self.baselines = Baselines(self.database)
+        self.campaigns = Campaigns(self.database)
+        self.captions = Captions(self.database)
         self.checkpoints = Checkpoints(self.database)
         self.epochs = Epochs(self.database)
         self.depths = Depths(self.database)
@@ -139,3 +195,5 @@ class Store:
         self.knowledge = Knowledge(self.database, self.notifications)
         self.quarantine = Quarantine(self.database, self.notifications)
         self.landed_files = LandedFiles(self.database)
+        self.lab_events = LabEvents(self.database)
+        self.overview = Overview(self.database)

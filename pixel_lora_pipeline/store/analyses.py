@@ -39,7 +39,8 @@ class Analyses:
                 FROM training_runs run JOIN epoch_results epoch ON epoch.training_run_id = run.id
                 WHERE epoch.superseded_at IS NULL AND epoch.epoch_number IS NOT NULL
                   AND epoch.measured_at > coalesce(run.analyzed_until, '-infinity')
-                  AND EXISTS (SELECT FROM prompt_test_results image WHERE image.epoch_result_id = epoch.id)
+                  AND EXISTS (SELECT FROM prompt_test_results image
+                              WHERE image.epoch_result_id = epoch.id AND image.purpose = 'evaluation')
                 GROUP BY run.id, run.run_name
                 ORDER BY measured_at DESC
                 """
@@ -81,6 +82,7 @@ class Analyses:
             rows = connection.execute(
                 """
                 SELECT run.id AS run, epoch.epoch_number AS epoch,
+                       coalesce(epoch.quantitative_metrics::jsonb ->> 'metrics_version', '') AS version,
                        (epoch.quantitative_metrics::jsonb ->> 'overall_score')::float AS score,
                        (epoch.quantitative_metrics::jsonb ->> 'n_images')::float AS n_images
                 FROM (
@@ -98,7 +100,9 @@ class Analyses:
         if not rows:
             return []
         table = pd.DataFrame(rows)
-        return [curve.drop(columns="run").reset_index(drop=True) for _, curve in table.groupby("run", sort=False)]
+        # What was measured in different ways is no course.
+        curves = table.groupby(["run", "version"], sort=False)
+        return [curve.drop(columns=["run", "version"]).reset_index(drop=True) for _, curve in curves]
 
     def unreported_epochs(self, run_id: RowId) -> list[int]:
         """Epochs that were measured since their report was written, or have none."""

@@ -215,7 +215,8 @@ class Conclusions:
             row = connection.execute(
                 """
                 SELECT id AS epoch_id, epoch_number AS epoch, quantitative_metrics::jsonb AS metrics,
-                       CASE WHEN EXISTS (SELECT FROM prompt_test_results WHERE epoch_result_id = epoch_results.id)
+                       CASE WHEN EXISTS (SELECT FROM prompt_test_results
+                                         WHERE epoch_result_id = epoch_results.id AND purpose = 'evaluation')
                             THEN diagnosed_issues::jsonb END AS issues
                 FROM epoch_results
                 WHERE training_run_id = %s AND superseded_at IS NULL AND epoch_number IS NOT NULL

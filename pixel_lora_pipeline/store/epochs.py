@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import psycopg
 from psycopg.rows import DictRow
@@ -21,6 +21,10 @@ _ROWS = """
     FROM v_epoch_progress shown JOIN epoch_results epoch ON epoch.id = shown.epoch_result_id
 """
 
+OF_SAMPLES: Final = " on the trainer's samples "
+"""In the `metrics_version` of what was measured on images that the trainer painted: the metrics' version stands before
+it, and a hash of the prompts after it."""
+
 _LOWEST_SCORE, _HIGHEST_SCORE = 1, 10
 
 
@@ -30,6 +34,12 @@ class UnknownRunError(LookupError):
 
 class UnknownEpochError(LookupError):
     """No row of `epoch_results` has that id."""
+
+
+def samples_version(metrics: Mapping[str, Any]) -> str | None:
+    """The hash of the sample prompts that a rollup is of; None if it is not of the trainer's images."""
+    _, mark, prompts = str(metrics.get("metrics_version")).partition(OF_SAMPLES)
+    return prompts if mark else None
 
 
 @dataclass(frozen=True)
@@ -107,6 +117,36 @@ class Epochs:
                 "epoch_results",
                 epoch_id,
                 {"color_accuracy_score": document.obj.get("color_accuracy_score")},
+            )
+
+    def record_samples(self, epoch_id: RowId, quantitative_metrics: Mapping[str, Any], contact_sheet: str) -> None:
+        """Store what was found on images that the trainer painted, if nothing else was measured of the epoch.
+
+        It does not make the epoch evaluated.
+
+        Parameters
+        ----------
+        quantitative_metrics
+            The rollup of the images, whose `metrics_version` has `OF_SAMPLES` in it.
+        contact_sheet
+            Path of the picture with all of them.
+        """
+        with self._database.connection() as connection:
+            connection.execute(
+                """
+                UPDATE epoch_results SET quantitative_metrics = %(metrics)s,
+                    contact_sheet = CASE WHEN quantitative_metrics IS NULL THEN coalesce(contact_sheet, %(sheet)s)
+                                         ELSE %(sheet)s END
+                WHERE id = %(id)s AND (
+                    quantitative_metrics IS NULL
+                    OR position(%(of_samples)s IN quantitative_metrics::jsonb ->> 'metrics_version') > 0)
+                """,
+                {
+                    "metrics": jsonb(quantitative_metrics),
+                    "sheet": clean_text(contact_sheet),
+                    "id": epoch_id,
+                    "of_samples": OF_SAMPLES,
+                },
             )
 
     def metrics(self, epoch_id: RowId) -> dict[str, Any]:

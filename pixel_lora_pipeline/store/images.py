@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pixel_lora_pipeline.store.database import Database, RowId
 from pixel_lora_pipeline.store.image_store import ImageStore
@@ -12,6 +12,11 @@ from pixel_lora_pipeline.store.values import canonical_json, clean_text, jsonb
 
 if TYPE_CHECKING:
     from pixel_lora_pipeline.validate.generate import GeneratedImage
+
+
+Purpose = Literal["evaluation", "strength", "sample"]
+"""Why an image was painted: to evaluate its checkpoint, to show it at another strength of the LoRA, or by the trainer
+while it trained. Only those of one purpose are read together."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +49,12 @@ class TestImage:
     png: bytes
     warnings: tuple[str, ...] = ()
     fault: str | None = None
+    purpose: Purpose = "evaluation"
 
     @classmethod
-    def of(cls, image: "GeneratedImage", suite_name: str, suite_version: str) -> "TestImage":
+    def of(
+        cls, image: "GeneratedImage", suite_name: str, suite_version: str, purpose: Purpose = "evaluation"
+    ) -> "TestImage":
         """What the generator painted, as an image of a suite."""
         request = image.request
         return cls(
@@ -62,6 +70,7 @@ class TestImage:
             png=image.png,
             warnings=image.warnings,
             fault=None if image.fault is None else str(image.fault),
+            purpose=purpose,
         )
 
 
@@ -90,6 +99,12 @@ class StoredImage:
     metrics: dict[str, Any] | None
     metrics_version: str | None
     snapped_sha256: str | None = None
+
+    @property
+    def strength(self) -> float | None:
+        """Multiplier of the LoRA with which it was painted; None without a LoRA, or where nobody kept it."""
+        strength = (self.fingerprint.get("lora") or {}).get("strength")
+        return float(strength) if isinstance(strength, int | float) else None
 
 
 def fingerprint_hash(fingerprint: Mapping[str, Any]) -> str:
@@ -126,6 +141,7 @@ class Images:
                 "height": image.height,
                 "warnings": [clean_text(warning) for warning in image.warnings],
                 "fault": image.fault,
+                "purpose": image.purpose,
             }
             for image in images
         ]
@@ -136,16 +152,17 @@ class Images:
                 """
                 INSERT INTO prompt_test_results (
                     epoch_result_id, suite_name, suite_version, prompt_id, prompt, negative_prompt, seed,
-                    fingerprint, fingerprint_hash, image_sha256, width, height, warnings, fault, created_at)
+                    fingerprint, fingerprint_hash, image_sha256, width, height, warnings, fault, purpose, created_at)
                 VALUES (
                     %(epoch)s, %(suite_name)s, %(suite_version)s, %(prompt_id)s, %(prompt)s,
                     %(negative_prompt)s, %(seed)s, %(fingerprint)s, %(fingerprint_hash)s, %(image_sha256)s,
-                    %(width)s, %(height)s, %(warnings)s, %(fault)s, now())
+                    %(width)s, %(height)s, %(warnings)s, %(fault)s, %(purpose)s, now())
                 ON CONFLICT (epoch_result_id, fingerprint_hash) WHERE fingerprint_hash IS NOT NULL
                 DO UPDATE SET
                     suite_name = excluded.suite_name, suite_version = excluded.suite_version,
                     prompt_id = excluded.prompt_id, image_sha256 = excluded.image_sha256,
                     warnings = excluded.warnings, fault = excluded.fault, created_at = excluded.created_at,
+                    purpose = excluded.purpose,
                     metrics = CASE WHEN prompt_test_results.image_sha256 = excluded.image_sha256
                                    THEN prompt_test_results.metrics END,
                     metrics_version = CASE WHEN prompt_test_results.image_sha256 = excluded.image_sha256
@@ -156,8 +173,10 @@ class Images:
                 rows,
             )
 
-    def of_epoch(self, epoch_id: RowId | None, suite_version: str | None = None) -> list[StoredImage]:
-        """All images of an epoch, or those of one version of the suite; by prompt and seed."""
+    def of_epoch(
+        self, epoch_id: RowId | None, suite_version: str | None = None, *, purpose: Purpose = "evaluation"
+    ) -> list[StoredImage]:
+        """All images of an epoch of one purpose, or those of one version of the suite; by prompt and seed."""
         with self._database.connection() as connection:
             rows = connection.execute(
                 """
@@ -166,20 +185,20 @@ class Images:
                        snapped_sha256
                 FROM prompt_test_results
                 WHERE epoch_result_id IS NOT DISTINCT FROM %(epoch)s AND fingerprint_hash IS NOT NULL
-                  AND (%(suite)s::text IS NULL OR suite_version = %(suite)s)
+                  AND purpose = %(purpose)s AND (%(suite)s::text IS NULL OR suite_version = %(suite)s)
                 ORDER BY prompt_id, seed, id
                 """,
-                {"epoch": epoch_id, "suite": suite_version},
+                {"epoch": epoch_id, "suite": suite_version, "purpose": purpose},
             )
             return [StoredImage(**{**row, "warnings": tuple(row["warnings"])}) for row in rows]
 
-    def known_fingerprints(self, epoch_id: RowId | None) -> set[str]:
+    def known_fingerprints(self, epoch_id: RowId | None, *, purpose: Purpose = "evaluation") -> set[str]:
         """Hashes of the fingerprints that an epoch has images of, leaving out images whose file is gone."""
         with self._database.connection() as connection:
             rows = connection.execute(
                 "SELECT fingerprint_hash, image_sha256 FROM prompt_test_results "
-                "WHERE epoch_result_id IS NOT DISTINCT FROM %s AND fingerprint_hash IS NOT NULL",
-                (epoch_id,),
+                "WHERE epoch_result_id IS NOT DISTINCT FROM %s AND fingerprint_hash IS NOT NULL AND purpose = %s",
+                (epoch_id, purpose),
             )
             return {row["fingerprint_hash"] for row in rows if self._files.has(row["image_sha256"])}
 

@@ -1,14 +1,17 @@
 """What was learnt across runs: evidence on parameters, principles, and the reports on both."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pixel_lora_pipeline.store.database import Database
 from pixel_lora_pipeline.store.notifications import Message, Notifications
 from pixel_lora_pipeline.store.values import clean_text, jsonb
+
+_PRINCIPLES_LOCK: Final = 7_315_041_917  # beside those of migrations, runs and baselines
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,16 @@ class Knowledge:
                     for principle in principles
                 ],
             )
+
+    @contextmanager
+    def principles_to_oneself(self) -> Iterator[None]:
+        """Let nobody else who asks for this change principles until the end of the block.
+
+        For whoever reads them, decides and records: what people decided in between would be overwritten otherwise.
+        """
+        with self._database.connection() as connection:
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", (_PRINCIPLES_LOCK,))
+            yield
 
     def principles(self) -> list[dict[str, Any]]:
         """Every principle that was ever stated, in the order of their statement."""

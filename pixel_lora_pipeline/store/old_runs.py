@@ -54,6 +54,8 @@ class RunPlan:
         Column of `training_runs` → value.
     epochs
         What was noted of them.
+    painted_epochs
+        Epochs of which there are images: each gets a row.
     """
 
     run_name: str
@@ -64,6 +66,7 @@ class RunPlan:
     missing: Mapping[str, str] = field(default_factory=dict, repr=False)
     facts: Mapping[str, Any] = field(default_factory=dict)
     epochs: tuple["EpochObservation", ...] = ()
+    painted_epochs: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -94,15 +97,19 @@ class FilledRun:
         The others, each with the reason.
     unevaluated
         Paths of checkpoints that are registered and not evaluated.
+    painted
+        The row of each epoch of which there are images. What a dry run made is not there any more.
     """
 
     run_name: str
+    run_id: RowId
     is_new: bool
     changes: tuple[Change, ...]
     kept: tuple[str, ...]
     n_known: int
     missing: dict[str, str] = field(repr=False)
     unevaluated: tuple[str, ...]
+    painted: dict[int, RowId] = field(repr=False)
 
 
 class OldRuns:
@@ -130,9 +137,10 @@ class OldRuns:
             if row_id is None:
                 row_id = _insert(connection, plan)
             kept = _fill(connection, row_id, plan, hashes)
+            painted = {epoch: _epoch(connection, row_id, epoch)["id"] for epoch in sorted(plan.painted_epochs)}
             after = _snapshot(connection, row_id)
             changes = _differences(before, after)
-            filled = _filled(plan, before, after, changes, kept)
+            filled = _filled(plan, row_id, before, after, changes, kept, painted)
             if dry_run or not changes:
                 raise psycopg.Rollback
         return filled
@@ -310,22 +318,28 @@ def _is_same(column: str, present: Any, value: Any) -> bool:
     return same_value(present, plain(value))
 
 
-def _fill_epoch(connection: psycopg.Connection[DictRow], row_id: RowId, noted: "EpochObservation") -> list[str]:
+def _epoch(connection: psycopg.Connection[DictRow], row_id: RowId, epoch: int) -> DictRow:
+    """The row of an epoch's end, its `id` and `metrics`, made if there is none."""
     row = connection.execute(
         """
         SELECT id, quantitative_metrics::jsonb AS metrics FROM epoch_results
         WHERE training_run_id = %s AND epoch_number = %s AND superseded_at IS NULL
         ORDER BY partition_key ~ '-step[0-9]+$', registered_at DESC NULLS LAST, id DESC LIMIT 1
         """,
-        (row_id, noted.epoch),
+        (row_id, epoch),
     ).fetchone()
     if row is None:
         row = connection.execute(
             "INSERT INTO epoch_results (training_run_id, epoch_number) VALUES (%s, %s) "
             "RETURNING id, NULL::jsonb AS metrics",
-            (row_id, noted.epoch),
+            (row_id, epoch),
         ).fetchone()
     assert row is not None  # noqa: S101 - RETURNING returns
+    return row
+
+
+def _fill_epoch(connection: psycopg.Connection[DictRow], row_id: RowId, noted: "EpochObservation") -> list[str]:
+    row = _epoch(connection, row_id, noted.epoch)
     of = f"epoch {noted.epoch}"
     kept = _fill_columns(connection, "epoch_results", row["id"], {**noted.scores, "notes": noted.notes}, of)
     if noted.scores:
@@ -397,10 +411,18 @@ def _epoch_name(columns: Mapping[str, Any]) -> str:
 
 
 def _filled(
-    plan: RunPlan, before: _Snapshot, after: _Snapshot, changes: tuple[Change, ...], kept: list[str]
+    plan: RunPlan,
+    row_id: RowId,
+    before: _Snapshot,
+    after: _Snapshot,
+    changes: tuple[Change, ...],
+    kept: list[str],
+    painted: dict[int, RowId],
 ) -> FilledRun:
     return FilledRun(
         run_name=str(after.run["run_name"] or plan.run_name),
+        run_id=row_id,
+        painted=painted,
         is_new=not before.run,
         changes=changes,
         kept=tuple(kept),

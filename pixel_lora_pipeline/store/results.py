@@ -94,7 +94,8 @@ class Results:
             rows = connection.execute(
                 """
                 SELECT run.run_name, epoch.epoch_number AS epoch,
-                       CASE WHEN EXISTS (SELECT FROM prompt_test_results WHERE epoch_result_id = epoch.id)
+                       CASE WHEN EXISTS (SELECT FROM prompt_test_results
+                                         WHERE epoch_result_id = epoch.id AND purpose = 'evaluation')
                             THEN epoch.diagnosed_issues::jsonb END AS issues,
                        epoch.quantitative_metrics::jsonb - '{prompts,intervals}'::text[] AS metrics
                 FROM epoch_results epoch JOIN training_runs run ON run.id = epoch.training_run_id

@@ -1,22 +1,13 @@
 """`pixel-lora predict`, `hypotheses` and `experiments`, as a person or a script runs them."""
 
 import json
-from pathlib import Path
 
 import pytest
 
-from pixel_lora_pipeline.backfilling import backfill
-from pixel_lora_pipeline.embedded.history import write_history
 from pixel_lora_pipeline.store import Store
 from pixel_lora_pipeline_tests.test_cli import pixel_lora
 
-
-@pytest.fixture
-def store(store: Store, tmp_path: Path) -> Store:
-    """With the made-up history in it."""
-    write_history(tmp_path / "old_runs")
-    backfill(store, [tmp_path / "old_runs"], [tmp_path / "old_runs" / "observations.csv"])
-    return store
+pytestmark = pytest.mark.made_up_history
 
 
 def test_a_training_is_predicted_and_the_prediction_kept(store: Store) -> None:

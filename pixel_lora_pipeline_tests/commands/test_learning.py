@@ -6,21 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from pixel_lora_pipeline.backfilling import backfill
-from pixel_lora_pipeline.embedded.history import write_history
 from pixel_lora_pipeline.learning import learn_evidence, learn_principles
-from pixel_lora_pipeline.store import Store
+from pixel_lora_pipeline.store import Database, Store
 from pixel_lora_pipeline.training_history import read_history
 from pixel_lora_pipeline_tests.test_cli import pixel_lora
-from pixel_lora_pipeline_tests.test_learning import TOKENS, principle, repeat
+from pixel_lora_pipeline_tests.test_learning import TOKENS, of_background, principle, repeat
 
-
-@pytest.fixture
-def store(store: Store, tmp_path: Path) -> Store:
-    """With the made-up history in it."""
-    write_history(tmp_path / "old_runs")
-    backfill(store, [tmp_path / "old_runs"], [tmp_path / "old_runs" / "observations.csv"])
-    return store
+pytestmark = pytest.mark.made_up_history
 
 
 def test_evidence_is_printed_and_as_json_for_scripts(store: Store) -> None:
@@ -67,7 +59,8 @@ def test_principles_are_listed_and_only_confirmed_ones_can_be_approved(store: St
     repeat(store, "later_1", of="history_1", num_images=260, learning_rate=8e-5)
     repeat(store, "later_2", of="history_4", num_images=90, learning_rate=7e-5)
     history = read_history(store)
-    assert principle(learn_principles(store, history, learn_evidence(store, history)), TOKENS).status == "soft"
+    evidence = learn_evidence(store, of_background(history))
+    assert principle(learn_principles(store, history, evidence), TOKENS).status == "soft"
     approved = pixel_lora("principles", "approve", stated["id"], DATABASE_URL=store.database.url)
     assert approved.returncode == 0, approved.stderr
     assert f"{TOKENS}: hard, approved by" in approved.stdout
@@ -85,3 +78,10 @@ def test_the_impact_report_is_written_where_it_says(store: Store, tmp_path: Path
     page = Path(result.stdout.strip())
     assert page.is_relative_to(tmp_path / "reports" / "parameter_impact")
     assert f"Generated {datetime.now(UTC).date()}" in page.with_suffix(".md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("command", "said"), [("evidence", "No run has ended yet"), ("principles", "stated yet")])
+def test_without_any_run_it_is_said_that_nothing_is_known(command: str, said: str, empty_database: Database) -> None:
+    result = pixel_lora(command, DATABASE_URL=empty_database.url)
+    assert result.returncode == 0, result.stderr
+    assert said in result.stdout

@@ -8,12 +8,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from pixel_lora_pipeline.backfilling import backfill
 from pixel_lora_pipeline.config import Settings
 from pixel_lora_pipeline.definitions import defs
 from pixel_lora_pipeline.defs.learn.schedules import weekly_report
 from pixel_lora_pipeline.defs.resources import resources
-from pixel_lora_pipeline.embedded.history import HISTORY, write_history
+from pixel_lora_pipeline.embedded.history import HISTORY
 from pixel_lora_pipeline.store import RowId, Store
 from pixel_lora_pipeline_tests.test_run_reports import evaluated, run
 
@@ -32,11 +31,6 @@ def settings(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S
 def instance() -> Iterator[dg.DagsterInstance]:
     with dg.DagsterInstance.ephemeral() as instance:
         yield instance
-
-
-def learnt_from(store: Store, folder: Path) -> None:
-    write_history(folder)
-    backfill(store, [folder], [folder / "observations.csv"])
 
 
 def test_one_judged_training_is_enough_to_learn_from_while_others_were_never_judged(
@@ -77,10 +71,10 @@ def test_an_analysis_explains_the_issues_of_the_training(
         assert "Likely causes" in page and html.escape(causes[0]) in page
 
 
+@pytest.mark.made_up_history
 def test_everything_is_learnt_and_reported_in_one_job_with_tables_in_the_ui(
-    settings: Settings, store: Store, instance: dg.DagsterInstance, tmp_path: Path
+    settings: Settings, store: Store, instance: dg.DagsterInstance
 ) -> None:
-    learnt_from(store, tmp_path / "old_runs")
     result = defs().resolve_job_def("report_on_parameters").execute_in_process(instance=instance)
     assert result.success
     (evidence,) = result.asset_materializations_for_node("parameter_evidence")
@@ -97,11 +91,11 @@ def test_everything_is_learnt_and_reported_in_one_job_with_tables_in_the_ui(
     assert store.notifications.count("pending") == 0, "what somebody asked for is no news"
 
 
+@pytest.mark.made_up_history
 def test_evidence_that_rests_on_few_runs_is_marked(
-    settings: Settings, store: Store, instance: dg.DagsterInstance, tmp_path: Path
+    settings: Settings, store: Store, instance: dg.DagsterInstance
 ) -> None:
     assert settings
-    learnt_from(store, tmp_path / "old_runs")
     with store.database.connection() as connection:
         connection.execute(
             "UPDATE training_runs SET quality_score = NULL, planned_epochs = 20 WHERE run_name = 'history_1'"
@@ -132,11 +126,11 @@ def test_the_weekly_report_comes_on_monday_morning_of_the_time_zone_and_is_news(
     assert store.notifications.count("pending") == 1, "the same week was told twice"
 
 
+@pytest.mark.made_up_history
 def test_what_to_run_next_is_proposed_and_queued_with_tables_in_the_ui(
-    settings: Settings, store: Store, instance: dg.DagsterInstance, tmp_path: Path
+    settings: Settings, store: Store, instance: dg.DagsterInstance
 ) -> None:
     assert settings
-    learnt_from(store, tmp_path / "old_runs")
     result = dg.materialize(
         [asset for asset in defs().assets or [] if isinstance(asset, dg.AssetsDefinition)],
         selection=dg.AssetSelection.groups("improve"),

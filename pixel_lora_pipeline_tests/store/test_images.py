@@ -128,3 +128,20 @@ def test_two_workers_adding_the_same_images_make_one_row_of_each(store: Store, e
 def test_the_hash_of_a_fingerprint_is_that_of_its_meaning() -> None:
     assert fingerprint_hash({"a": 1, "b": [1, 2]}) == fingerprint_hash({"b": (1, 2), "a": 1})
     assert fingerprint_hash({"a": 1}) != fingerprint_hash({"a": 2})
+
+
+def test_images_of_one_purpose_are_read_together_and_an_evaluation_takes_what_it_needs(
+    store: Store, epoch_id: RowId
+) -> None:
+    shown = an_image(1, purpose="strength")
+    store.images.add(epoch_id, [shown, an_image(2, purpose="sample")])
+    assert store.images.of_epoch(epoch_id) == []
+    assert store.images.known_fingerprints(epoch_id) == set(), "an evaluation would go without the image"
+    seeds = {
+        purpose: [image.seed for image in store.images.of_epoch(epoch_id, purpose=purpose)]
+        for purpose in ("strength", "sample")
+    }
+    assert seeds == {"strength": [1], "sample": [2]}
+    store.images.add(epoch_id, [an_image(1)])
+    assert [image.seed for image in store.images.of_epoch(epoch_id)] == [1]
+    assert store.images.of_epoch(epoch_id, purpose="strength") == []

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from pixel_lora_pipeline.analyze.comparison import Comparison
 from pixel_lora_pipeline.analyze.issues import Issue
 
 
@@ -91,6 +92,16 @@ class Contestant:
 
 
 @dataclass(frozen=True)
+class OtherStrength:
+    """An epoch at another strength of the LoRA, compared with the same epoch at the strength it is evaluated at."""
+
+    epoch: int
+    strength: float
+    evaluated_at: float
+    comparison: Comparison
+
+
+@dataclass(frozen=True)
 class EpochScores:
     """An epoch of the run.
 
@@ -146,6 +157,7 @@ class EpochContent:
     issues: Sequence[Issue] = ()
     causes: Sequence[LikelyCause] = ()
     weak_areas: Sequence[WeakSpot] = ()
+    strengths: Sequence[OtherStrength] = ()
     recommendations: Sequence[str] = ()
     costs: Sequence[Cost] = ()
     made: Mapping[str, str] | None = None
@@ -159,6 +171,8 @@ class RunContent:
     ----------
     best_images
         Of the best epoch, for the comparison with the baseline.
+    strengths
+        Of every epoch that was painted at others.
     grid
         PNG of epochs against prompts.
     epoch_reports
@@ -176,6 +190,7 @@ class RunContent:
     issues: Sequence[Issue] = ()
     causes: Sequence[LikelyCause] = ()
     weak_areas: Sequence[WeakSpot] = ()
+    strengths: Sequence[OtherStrength] = ()
     recommendations: Sequence[str] = ()
     costs: Sequence[Cost] = ()
     grid: bytes | None = None

@@ -10,6 +10,7 @@ from pixel_lora_pipeline.analyze.report.content import (
     Contestant,
     EpochContent,
     EpochScores,
+    OtherStrength,
     ReportImage,
     RunContent,
     RunVerdict,
@@ -173,11 +174,27 @@ def main_score(image: ReportImage) -> float | None:
     return measured(image, MAIN_METRIC.path)
 
 
+def _strength(strength: OtherStrength) -> dict[str, Any]:
+    main = strength.comparison.differences[0]
+    return {
+        "epoch": strength.epoch,
+        "strength": strength.strength,
+        "evaluated_at": strength.evaluated_at,
+        "score": main.epoch,
+        "score_as_evaluated": main.baseline,
+        "difference": main.difference,
+        "interval": main.interval,
+        "n_prompts": main.n_prompts,
+        "verdict": main.verdict,
+    }
+
+
 def _common(content: EpochContent | RunContent) -> dict[str, Any]:
     return {
         "issues": [issue.to_dict() for issue in content.issues],
         "causes": [asdict(cause) for cause in content.causes],
         "weak_areas": [asdict(area) for area in content.weak_areas],
+        "strengths": [_strength(strength) for strength in content.strengths],
         "recommendations": list(content.recommendations),
         "costs": [asdict(cost) for cost in content.costs],
         "made": dict(content.made or {}),

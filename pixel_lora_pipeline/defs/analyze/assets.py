@@ -12,7 +12,8 @@ from pixel_lora_pipeline.defs.partitions import training_runs
 from pixel_lora_pipeline.defs.validate.assets import epoch_evaluation
 from pixel_lora_pipeline.finer_looks import ask_for_finer_looks
 from pixel_lora_pipeline.run_analysis import conclude, verdict_on
-from pixel_lora_pipeline.run_reports import read_run, write_epoch_report, write_run_report
+from pixel_lora_pipeline.run_evaluations import read_run
+from pixel_lora_pipeline.run_reports import write_epoch_report, write_run_report
 from pixel_lora_pipeline.store import Store
 from pixel_lora_pipeline.validate import Suite
 
@@ -56,6 +57,7 @@ def epoch_report(
     """A page for each epoch that was measured since its last one: verdict, pictures, evidence, how it was made."""
     run_id = store.conclusions.run(context.partition_key).run_id
     pages: dict[str, Path] = {}
+    links: dict[str, str] = {}
     for epoch in store.analyses.unreported_epochs(run_id):
         evaluations = read_run(store, context.partition_key, epoch)
         pages[f"epoch_{epoch}"] = write_epoch_report(
@@ -65,10 +67,12 @@ def epoch_report(
             verdict=verdict_on(store, evaluations),
             categories=suite.categories(),
         )
+        links[f"epoch_{epoch}_in_the_lab"] = f"/lab/reports/epoch/{evaluations.last.epoch_id}"
     return dg.MaterializeResult(
         metadata={
             "pages_written": dg.MetadataValue.float(float(len(pages))),
             **{name: dg.MetadataValue.path(page) for name, page in pages.items()},
+            **{name: dg.MetadataValue.url(link) for name, link in links.items()},
         }
     )
 
@@ -94,5 +98,10 @@ def run_report(
         store, settings.home / "reports", evaluations, verdict=verdict, categories=suite.categories()
     )
     return dg.MaterializeResult(
-        metadata={"page": dg.MetadataValue.path(page), "figures": dg.MetadataValue.path(page.with_suffix(".json"))}
+        metadata={
+            "page": dg.MetadataValue.path(page),
+            "figures": dg.MetadataValue.path(page.with_suffix(".json")),
+            "page_in_the_lab": dg.MetadataValue.url(f"/lab/reports/run/{evaluations.run.run_id}"),
+            "epoch_grid_in_the_lab": dg.MetadataValue.url(f"/lab/runs/{evaluations.run.run_id}/grid"),
+        }
     )

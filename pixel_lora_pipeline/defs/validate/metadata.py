@@ -70,11 +70,11 @@ def evaluation_metadata(evaluation: Evaluation, sheet_path: str) -> dict[str, dg
         numbers["overall_score"] = dg.MetadataValue.float(float(metrics["overall_score"]))
     semantic = metrics["semantic"]
     score = semantic["semantic_score"]
-    explained = {} if worst is None else {"worst_image": _picture(worst.prompt_id, _overlay(worst))}
+    explained = {} if worst is None else {"worst_image": picture(worst.prompt_id, _overlay(worst))}
     return {
         **numbers,
         "semantic_score": dg.MetadataValue.text(semantic["reason"]) if score is None else dg.MetadataValue.float(score),
-        "contact_sheet": _picture("contact sheet", evaluation.contact_sheet),
+        "contact_sheet": picture("contact sheet", evaluation.contact_sheet),
         "contact_sheet_file": dg.MetadataValue.path(sheet_path),
         **explained,
         "checkpoint": dg.MetadataValue.asset(dg.AssetKey("model_checkpoint")),
@@ -87,7 +87,8 @@ def _overlay(image: MeasuredImage) -> bytes:
     return overlay(decode_png(image.png), image.measurement, limit=OVERLAY_LIMIT)
 
 
-def _picture(name: str, png: bytes) -> dg.MarkdownMetadataValue:
+def picture(name: str, png: bytes) -> dg.MarkdownMetadataValue:
+    """A picture that Dagster's UI shows in place."""
     return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(png).decode()})")
 
 
