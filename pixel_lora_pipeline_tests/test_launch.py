@@ -15,11 +15,9 @@ import psutil
 import psycopg
 import pytest
 
-from pixel_lora_pipeline.config import PROJECT_ROOT
-from pixel_lora_pipeline.embedded.demo import DEMO_EPOCHS, DEMO_RUN
 from pixel_lora_pipeline.store import Store, embedded_postgres
 from pixel_lora_pipeline_tests.defs.conftest import EPOCHS, small_suite, trained
-from pixel_lora_pipeline_tests.whole_pipeline import UP, environment, home, left_over, running, wait_for
+from pixel_lora_pipeline_tests.whole_pipeline import home, left_over, running, wait_for
 
 __all__ = ["home", "small_suite", "trained"]  # fixtures
 
@@ -63,43 +61,6 @@ def twin(process: psutil.Process) -> Iterator[None]:
         second.terminate()
         for process in psutil.wait_procs(started, timeout=20)[1]:
             process.kill()
-
-
-@pytest.mark.timeout(1500)
-def test_the_demo_runs_to_its_end_leaves_nothing_running_and_keeps_its_data(home: Path, small_suite: Path) -> None:
-    first = subprocess.run(
-        [*UP, "--once"],
-        cwd=PROJECT_ROOT,
-        env=environment(home, PIXEL_LORA_SUITE=str(small_suite)),
-        capture_output=True,
-        text=True,
-        timeout=1200,
-        check=False,
-    )
-    assert first.returncode == 0, first.stdout + first.stderr
-    for epoch in range(1, DEMO_EPOCHS + 1):
-        assert f"{DEMO_RUN} epoch {epoch}: evaluated" in first.stdout, first.stdout
-    assert "Evaluated epochs" in first.stdout, "no table was printed"
-    assert left_over(home) == []
-
-    with embedded_postgres(home) as url:
-        rows = Store(url, home / "images").epochs.table(DEMO_RUN)
-    assert [row.epoch for row in rows] == list(range(1, DEMO_EPOCHS + 1))
-    assert all(row.contact_sheet and Path(row.contact_sheet).exists() for row in rows)
-
-    began = time.monotonic()
-    second = subprocess.run(
-        [*UP, "--once"],
-        cwd=PROJECT_ROOT,
-        env=environment(home, PIXEL_LORA_SUITE=str(small_suite)),
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-    assert second.returncode == 0, second.stdout + second.stderr
-    assert "landed" not in second.stdout, f"the second start did work again: {second.stdout}"
-    assert left_over(home) == [], f"after a second start of {time.monotonic() - began:.0f} s"
 
 
 @pytest.mark.timeout(600)
