@@ -13,10 +13,12 @@ Ends with 1 if experiments make false principles hard in more than 5 % of the wo
 """
 
 import argparse
+import pickle
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,6 +41,7 @@ from training_histories import (
 from pixel_lora_pipeline.learn import Principle, assess_parameters, update_principles
 from pixel_lora_pipeline.learn.principle import EXPERIMENT_ODDS
 from pixel_lora_pipeline.learn.trials import judge_trials
+from pixel_lora_pipeline.whole_file import write_whole
 
 UPDATES = (8, 11, 15, 18, 22, 26, 30)  # numbers of runs after which the principles are updated
 LOOKS = (15, 30)
@@ -279,6 +282,9 @@ def main() -> int:
     parser.add_argument("--worlds", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--shuffled", action="store_true", help="beliefs of the wrong parameters")
+    parser.add_argument(
+        "--kept", type=Path, help="folder in which worlds are kept, so that a run that is cut off goes on"
+    )
     options = parser.parse_args()
     console = Console(width=150)
     report_false_alarms(console)
@@ -288,9 +294,7 @@ def main() -> int:
         family = families[number % len(families)]
         history = imagined_history(family, LAST, options.seed + number // len(families))
         prior = shuffled(history, number) if options.shuffled else history.world.prior
-        for way in WAYS:
-            followed = follow(history, prior, experiments=way == WAYS[1])
-            rows.append(Row(family, way, followed, {n: list(found(history, n, followed)) for n in LOOKS}))
+        rows += kept_rows(options.kept, (options.seed, options.shuffled, number), family, history, prior)
         if not sys.stdout.isatty():
             print(f"{number + 1} of {options.worlds} worlds", file=sys.stderr, flush=True)
     report(rows, console)
@@ -299,6 +303,28 @@ def main() -> int:
         console.print(f"[red]missed[/red] worlds with a false principle that experiments made hard: {share(decided)}")
         return 1
     return 0
+
+
+def kept_rows(
+    folder: Path | None,
+    world: tuple[int, bool, int],
+    family: str,
+    history: History,
+    prior: Callable[[str], dict[str, float]],
+) -> list[Row]:
+    """What became of a world in both ways; read from the folder if it was followed before."""
+    file = None if folder is None else folder / ("_".join(map(str, world)) + ".pickle")
+    if file is not None and file.exists():
+        rows: list[Row] = pickle.loads(file.read_bytes())  # noqa: S301 - written by this program
+        return rows
+    rows = []
+    for way in WAYS:
+        followed = follow(history, prior, experiments=way == WAYS[1])
+        rows.append(Row(family, way, followed, {n: list(found(history, n, followed)) for n in LOOKS}))
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, pickle.dumps(rows))
+    return rows
 
 
 def found(history: History, n: int, followed: Followed) -> Iterator[tuple[bool, bool]]:

@@ -100,7 +100,30 @@ def _base(settings: Settings, config: Path | None) -> dict[str, Any]:
         read = load_config(config or prepare_demo(settings.home))
     except ConfigError as error:
         raise typer.BadParameter(str(error)) from error
-    return read.model_dump(mode="json", exclude_unset=True, exclude={"output_name", "output_dir"})
+    base = read.model_dump(mode="json", exclude_unset=True, exclude={"output_name", "output_dir"})
+    _check_captions(base)
+    return base
+
+
+def _check_captions(base: dict[str, Any]) -> None:
+    """Refuse to train on captions that would spoil every training of the campaign."""
+    from pixel_lora_pipeline.caption_quality import assess_captions
+    from pixel_lora_pipeline.embedded.loading import WEIGHTS
+    from pixel_lora_pipeline.train.captions import DatasetError
+    from pixel_lora_pipeline.validate.captions.encoders import text_encoders
+
+    if "train_data_dir" not in base:
+        raise typer.BadParameter("train_data_dir is not set: say where the pictures are.")
+    folder = Path(base["train_data_dir"])
+    try:
+        errors = assess_captions(folder, base, text_encoders(WEIGHTS)).errors
+    except DatasetError as error:
+        raise typer.BadParameter(str(error)) from error
+    if errors:
+        raise typer.BadParameter(
+            f"{len(errors)} faults in the captions would spoil every training; the first: {errors[0].message} "
+            f"See `pixel-lora captions check {folder}`."
+        )
 
 
 def _tell(store: "Store", *, as_json: bool) -> None:

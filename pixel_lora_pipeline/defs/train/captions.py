@@ -1,5 +1,6 @@
 """Whether a dataset's captions are fit for a training, before one is paid for."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,9 @@ def caption_quality(
     except DatasetError as error:
         raise dg.Failure(str(error), allow_retries=False) from error
     sync_captions(store, quality, batches)
-    page = settings.home / "reports" / "captions" / f"{quality.dataset.path.name}.html"
+    # Datasets in different folders may have the same name.
+    distinct = hashlib.sha256(str(quality.dataset.path).encode()).hexdigest()[:8]
+    page = settings.home / "reports" / "captions" / f"{quality.dataset.path.name}_{distinct}.html"
     write_captions_report(quality, page)
     return dg.MaterializeResult(metadata=_metadata(quality, page), check_results=[_check_result(quality)])
 

@@ -1,7 +1,8 @@
 """The pictures and captions of a training: a folder, Kohya's `train_data_dir`, or a `dataset_config`."""
 
+import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -91,7 +92,12 @@ def read_dataset(path: Path, parameters: Mapping[str, Any] | None = None) -> Dat
     try:
         return Dataset(
             path=path.resolve(),
-            folders=tuple(_read_folder(folder, _prefix(folder, path), options) for folder, options in described),
+            folders=tuple(
+                _read_folder(folder, prefix, options)
+                for (folder, options), prefix in zip(
+                    described, _prefixes(path, [each for each, _ in described]), strict=True
+                )
+            ),
             rules=read_own_rules(path if path.is_dir() else path.parent),
         )
     except (OSError, ValueError) as error:
@@ -102,8 +108,11 @@ def _has_pictures(folder: Path) -> bool:
     return folder.is_dir() and not folder.name.startswith(".") and bool(image_files(folder))
 
 
-def _prefix(folder: Path, root: Path) -> str:
-    return "" if folder == root else f"{folder.name}/"
+def _prefixes(path: Path, folders: Sequence[Path]) -> list[str]:
+    """How each folder's files are called, so that no two folders of a dataset share a name."""
+    whole = [folder.absolute() for folder in folders]  # not resolved: a link keeps the name that it has here
+    root = path.absolute() if path.is_dir() else Path(os.path.commonpath([folder.parent for folder in whole]))
+    return ["" if folder == root else f"{folder.relative_to(root).as_posix()}/" for folder in whole]
 
 
 def _configured(path: Path) -> list[tuple[Path, dict[str, object]]]:

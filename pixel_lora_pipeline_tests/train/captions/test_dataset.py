@@ -43,6 +43,24 @@ def test_a_dataset_config_says_what_holds_for_each_folder(tmp_path: Path) -> Non
     assert sorted(dataset.captions) == ["a/1.txt", "b/1.caption"]
 
 
+def test_folders_of_the_same_name_keep_their_captions_apart(tmp_path: Path) -> None:
+    picture(tmp_path / "knights" / "10_pixchar" / "1.png", "pixchar, knight")
+    picture(tmp_path / "mages" / "10_pixchar" / "1.png", "pixchar, mage")
+    config = tmp_path / "dataset.toml"
+    config.write_text(
+        """
+        [[datasets]]
+        [[datasets.subsets]]
+        image_dir = "knights/10_pixchar"
+        [[datasets.subsets]]
+        image_dir = "mages/10_pixchar"
+        """,
+        encoding="utf-8",
+    )
+    captions = read_dataset(config).captions
+    assert sorted(captions) == ["knights/10_pixchar/1.txt", "mages/10_pixchar/1.txt"]
+
+
 def test_captions_under_another_extension_are_not_found_and_named(tmp_path: Path) -> None:
     picture(tmp_path / "1.png", "pixchar", ".caption")
     (folder,) = read_dataset(tmp_path, {"caption_extension": ".txt"}).folders
