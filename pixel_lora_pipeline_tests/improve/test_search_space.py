@@ -1,3 +1,4 @@
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +6,10 @@ import optuna
 import pandas as pd
 import pytest
 
-from pixel_lora_pipeline.improve import SearchSpace
+from pixel_lora_pipeline import improve
+from pixel_lora_pipeline.embedded.loading import EMBEDDED_SPACE
+from pixel_lora_pipeline.improve import SearchSpace, suggest
+from pixel_lora_pipeline.train.taxonomy import chosen_parameters
 
 RANGES = {
     "learning_rate": {"low": 1e-5, "high": 1e-3, "log": True},
@@ -23,6 +27,16 @@ def test_the_default_is_the_roadmaps() -> None:
         "caption_dropout_rate": (0.0, 0.05, 0.1),
         "conv_dim": (0, 4, 8),
     }
+
+
+@pytest.mark.parametrize(
+    "file", [EMBEDDED_SPACE, files(improve) / "architecture_space.toml"], ids=lambda file: file.name
+)
+def test_the_spaces_that_come_along_hold_parameters_that_are_chosen_before_a_training(file: Path) -> None:
+    space = SearchSpace.read(Path(str(file)))
+    assert set(space.names) <= set(chosen_parameters())
+    suggested = suggest(space, pd.DataFrame(columns=["run_name", "quality_score"]))[0]
+    assert space.contains(suggested)
 
 
 def test_a_file_a_mapping_and_optunas_distributions_say_the_same(tmp_path: Path) -> None:
