@@ -4,6 +4,8 @@ Every fault says which checks may report it, and which others may rightly compla
 are misspelt does not name the lips any more.
 """
 
+# ruff: noqa: ARG001 - injectors share a signature, and not each needs all of it
+
 import string
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -103,7 +105,7 @@ def _in_a_code(
 ) -> Callable[[np.random.Generator, str, str], str | None]:
     """`slip` gets "#rrggbb"."""
 
-    def inject(rng: np.random.Generator, text: str, trigger: str) -> str | None:  # noqa: ARG001
+    def inject(rng: np.random.Generator, text: str, trigger: str) -> str | None:
         places = _codes(text)
         if not places:
             return None
@@ -118,7 +120,7 @@ def _in_a_code(
 def _between_tags(mark: str) -> Callable[[np.random.Generator, str, str], str | None]:
     """The mark in place of one ", "."""
 
-    def inject(rng: np.random.Generator, text: str, trigger: str) -> str | None:  # noqa: ARG001
+    def inject(rng: np.random.Generator, text: str, trigger: str) -> str | None:
         places = [at for at in range(len(text)) if text.startswith(", ", at)]
         if not places:
             return None
@@ -129,7 +131,7 @@ def _between_tags(mark: str) -> Callable[[np.random.Generator, str, str], str | 
 
 
 def _between_words(mark: str) -> Callable[[np.random.Generator, str, str], str | None]:
-    def inject(rng: np.random.Generator, text: str, trigger: str) -> str | None:  # noqa: ARG001
+    def inject(rng: np.random.Generator, text: str, trigger: str) -> str | None:
         places = [at for at in range(1, len(text)) if text[at] == " " and text[at - 1].isalpha()]
         if not places:
             return None
@@ -163,7 +165,7 @@ def _torn(rng: np.random.Generator, word: str) -> str:
 
 
 def _forgotten_tag(*marks: str) -> Callable[[np.random.Generator, str, str], str | None]:
-    def inject(rng: np.random.Generator, text: str, trigger: str) -> str | None:  # noqa: ARG001
+    def inject(rng: np.random.Generator, text: str, trigger: str) -> str | None:
         tags = _tags(text)
         kept = [tag for tag in tags if not any(mark in tag for mark in marks)]
         return ", ".join(kept) if len(tags) >= 6 and 0 < len(tags) - len(kept) <= 2 and kept[0] == tags[0] else None
@@ -174,7 +176,7 @@ def _forgotten_tag(*marks: str) -> Callable[[np.random.Generator, str, str], str
 _MOODS = ("smile", "frown", "expression", "grin", "pout", "angry", "closed mouth", "expressionless")
 
 
-def _second_mood(rng: np.random.Generator, text: str, trigger: str) -> str | None:  # noqa: ARG001
+def _second_mood(rng: np.random.Generator, text: str, trigger: str) -> str | None:
     happy = any(mark in text for mark in ("smile", "grin", "happy", "smiling"))
     sad = any(mark in text for mark in ("sad", "frown"))
     if not happy and not sad:
@@ -197,28 +199,28 @@ def _moved_tag(rng: np.random.Generator, text: str, trigger: str) -> str | None:
     return ", ".join(tags) if tags[0].startswith(trigger) else None
 
 
-def _trigger_last(rng: np.random.Generator, text: str, trigger: str) -> str | None:  # noqa: ARG001
+def _trigger_last(rng: np.random.Generator, text: str, trigger: str) -> str | None:
     tags = _tags(text)
     return ", ".join([*tags[1:], trigger]) if tags[0] == trigger else None
 
 
-def _no_trigger(rng: np.random.Generator, text: str, trigger: str) -> str | None:  # noqa: ARG001
+def _no_trigger(rng: np.random.Generator, text: str, trigger: str) -> str | None:
     return (
         text.replace(f"{trigger}, ", "", 1) if text.startswith(f"{trigger}, ") else text.replace(f"{trigger} ", "", 1)
     )
 
 
-def _copied_tag(rng: np.random.Generator, text: str, trigger: str) -> str | None:  # noqa: ARG001
+def _copied_tag(rng: np.random.Generator, text: str, trigger: str) -> str | None:
     tags = _tags(text)
     at = int(rng.integers(1, len(tags)))
     return ", ".join([*tags, tags[at]]) if len(tags) > 3 else None
 
 
-def _fewer_codes(rng: np.random.Generator, text: str, trigger: str) -> str | None:  # noqa: ARG001
+def _fewer_codes(rng: np.random.Generator, text: str, trigger: str) -> str | None:
     return text[: text.index(", palette")] if ", palette" in text else None
 
 
-def _capital(rng: np.random.Generator, word: str) -> str:  # noqa: ARG001
+def _capital(rng: np.random.Generator, word: str) -> str:
     return word.capitalize()
 
 
@@ -229,14 +231,14 @@ def _shouted(rng: np.random.Generator, text: str, trigger: str) -> str | None:
     return None if loud == tags[at] or trigger in tags[at] else ", ".join([*tags[:at], loud, *tags[at + 1 :]])
 
 
-def _sentence(rng: np.random.Generator, text: str, trigger: str) -> str | None:  # noqa: ARG001
+def _sentence(rng: np.random.Generator, text: str, trigger: str) -> str | None:
     tags = _tags(text)
     if len(tags) < 8:
         return None
     return f"{tags[0]} this is a picture that shows {' and also '.join(tags[2:])} in the middle of the frame"
 
 
-def _third_digit(rng: np.random.Generator, code: str) -> str:  # noqa: ARG001
+def _third_digit(rng: np.random.Generator, code: str) -> str:
     return code[:4]
 
 
@@ -252,7 +254,7 @@ def _other_last_digit(rng: np.random.Generator, code: str) -> str:
     return code[:at] + HEX[value + 1 if value < 15 else 14] + code[at + 1 :]
 
 
-def _pasted_story(rng: np.random.Generator, text: str, trigger: str) -> str | None:  # noqa: ARG001
+def _pasted_story(rng: np.random.Generator, text: str, trigger: str) -> str | None:
     story = (
         ", she was born in a small village by the river and left it early to see the world and its wonders, "
         "later she became the captain of a ship that sailed far beyond the charts of her time, and many songs tell "

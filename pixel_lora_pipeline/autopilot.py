@@ -13,20 +13,23 @@ from typing import Any, Final, Literal
 import pandas as pd
 
 from pixel_lora_pipeline.improve import (
+    CampaignVerdict,
+    Landscape,
     SearchSpace,
     Suggestion,
     judge_campaign,
-    predict_trial_outcome,
     propose,
     survey,
     training_parameters,
     unset_values,
 )
+from pixel_lora_pipeline.improving import predict
 from pixel_lora_pipeline.learn import Principle
-from pixel_lora_pipeline.store import Campaign, Experiment, RowId, Store
+from pixel_lora_pipeline.store import Campaign, Experiment, Store
+from pixel_lora_pipeline.store.experiments import UNDER_WAY
 from pixel_lora_pipeline.train.taxonomy import chosen_parameters
 from pixel_lora_pipeline.train.trainers import Trainer, TrainerError, TrainingState
-from pixel_lora_pipeline.training_history import TrainingHistory
+from pixel_lora_pipeline.training_history import TrainingHistory, read_history
 
 GOAL: Final = "overall_score"
 """What a campaign improves: what the suite measures, for nobody is there to give scores."""
@@ -48,19 +51,30 @@ def queue_next(store: Store, campaign: Campaign, history: TrainingHistory, space
     """Queue what the search would run next.
 
     Hypotheses that people have approved come first, because they are queued already; the rest of the queue stays
-    theirs to decide on. The search alone decides here: of all sources it needs the fewest runs to a good
-    configuration, and what evidence and principles say is part of what it believes.
+    theirs to decide on. The search decides here, for evidence and principles are part of what it believes. Where
+    nothing promises much, but nobody knows the noise of a run, the best configuration is run again with another seed:
+    only then can the campaign be over.
     """
-    principles = [Principle.from_dict(document) for document in store.knowledge.principles()]
-    runs = known_runs(history, store.experiments.of_campaign(campaign.campaign_id))
-    fixed = {name: value for name, value in campaign.base.items() if name not in space.parameters}
-    landscape = survey(space, runs, principles, metric=GOAL, fixed=fixed)
-    found = propose(landscape)[0]
-    document = _proposal(campaign, found)
+    landscape = _landscape(store, campaign, history, space)
+    verdict = judge_campaign(landscape)
+    if verdict.action == "replicate" and verdict.incumbent is not None:
+        document = _repetition(campaign, verdict, len(store.experiments.of_campaign(campaign.campaign_id)))
+    else:
+        document = _proposal(campaign, propose(landscape)[0])
     store.experiments.propose([document], NAME)
     for experiment in store.experiments.all(["PROPOSED"]):
         if experiment.parameters == document["parameters"]:
-            store.experiments.move_to(experiment.experiment_id, "QUEUED", NAME, "the search expects most of it")
+            store.experiments.move_to(experiment.experiment_id, "QUEUED", NAME, document["rationale"])
+
+
+def _landscape(store: Store, campaign: Campaign, history: TrainingHistory, space: SearchSpace) -> Landscape:
+    return survey(
+        space,
+        known_runs(history, store.experiments.of_campaign(campaign.campaign_id)),
+        [Principle.from_dict(document) for document in store.knowledge.principles()],
+        metric=GOAL,
+        fixed={name: value for name, value in campaign.base.items() if name not in space.parameters},
+    )
 
 
 def known_runs(history: TrainingHistory, experiments: Sequence[Experiment]) -> pd.DataFrame:
@@ -97,17 +111,35 @@ def _proposal(campaign: Campaign, found: Suggestion) -> dict[str, Any]:
         if found.expected is None or found.deviation is None
         else f"{GOAL} is expected to be {found.expected:.3g} ± {found.deviation:.2g}."
     )
-    names = chosen_parameters()
-    whole = training_parameters(campaign.base, found.parameters, {})
     return {
         "title": f"Follow the search: {told}",
         "rationale": f"Of the whole space, this promises most for {GOAL}. {expected}",
         "source": "search",
+        **_configured(campaign, found.parameters),
+    }
+
+
+def _repetition(campaign: Campaign, verdict: CampaignVerdict, n_before: int) -> dict[str, Any]:
+    best = verdict.incumbent
+    assert best is not None  # noqa: S101 - asked for only where there is one
+    known = {name: value for name, value in best.parameters.items() if value is not None}
+    return {
+        "title": f"Repeat {best.runs[0]} with another seed",
+        "rationale": verdict.reason,
+        "source": "replicate",
+        **_configured(campaign, {**known, "seed": int(campaign.base.get("seed", 0)) + n_before}),
+    }
+
+
+def _configured(campaign: Campaign, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """What an experiment changes, and its whole configuration."""
+    names = chosen_parameters()
+    whole = training_parameters(campaign.base, changes, {})
+    return {
         "priority": "MEDIUM",
         "parameters": {name: value for name, value in whole.items() if name in names},
         "changes": [
-            {"parameter": name, "before": campaign.base.get(name), "after": value}
-            for name, value in found.parameters.items()
+            {"parameter": name, "before": campaign.base.get(name), "after": value} for name, value in changes.items()
         ],
     }
 
@@ -164,20 +196,9 @@ def start(
     except TrainerError as error:
         store.experiments.record_outcome(experiment.experiment_id, "FAILED", {"failure": str(error)}, NAME)
         raise
-    store.experiments.record_training(
-        experiment.experiment_id, training, _predicted(store, history, experiment.parameters)
-    )
+    expected = predict(store, history, experiment.parameters, GOAL).to_dict() if GOAL in history.metrics else None
+    store.experiments.record_training(experiment.experiment_id, training, expected)
     return training
-
-
-def _predicted(store: Store, history: TrainingHistory, parameters: Mapping[str, Any]) -> dict[str, Any] | None:
-    if GOAL not in history.metrics:
-        return None
-    known = history.runs[history.runs[GOAL].notna()]
-    prediction = predict_trial_outcome(dict(parameters), known, GOAL).to_dict()
-    kept = {**prediction, "mean_of_past": float(known[GOAL].mean())}
-    store.predictions.record(GOAL, parameters, kept)
-    return kept
 
 
 def follow(
@@ -213,7 +234,7 @@ def follow(
 
 
 def abandon(store: Store, trainer: Trainer, experiment: Experiment) -> None:
-    """Stop a training that somebody does not want any more; what it saved is evaluated, and counts as its failure."""
+    """Stop a training that somebody does not want any more; its experiment has failed."""
     found = store.experiments.get(experiment.experiment_id)
     if found.state != "RUNNING":
         return
@@ -264,7 +285,8 @@ def _is_measured(store: Store, experiment: Experiment) -> bool:
         measured = {epoch.path for epoch in store.conclusions.epochs(run.run_id)}
     except LookupError:
         measured = set()
-    return all(str(path) in refused | measured for path in _saved(experiment.training or {}))
+    assert experiment.training is not None  # noqa: S101 - it is EVALUATING
+    return all(str(path) in refused | measured for path in _saved(experiment.training))
 
 
 def _outcome(store: Store, experiment: Experiment) -> dict[str, Any]:
@@ -295,10 +317,10 @@ def _outcome(store: Store, experiment: Experiment) -> dict[str, Any]:
     return found
 
 
-def reason_to_end(store: Store, campaign: Campaign, history: TrainingHistory, space: SearchSpace) -> str | None:
+def reason_to_end(store: Store, campaign: Campaign, space: SearchSpace) -> str | None:
     """Why a campaign is over; None while it should go on. It is never over while one of its trainings is under way."""
     experiments = store.experiments.of_campaign(campaign.campaign_id)
-    if any(experiment.state in ("RUNNING", "EVALUATING") for experiment in experiments):
+    if any(experiment.state in UNDER_WAY for experiment in experiments):
         return None
     scores = {
         experiment.output_name: experiment.outcome[GOAL]
@@ -316,12 +338,7 @@ def reason_to_end(store: Store, campaign: Campaign, history: TrainingHistory, sp
     if len(experiments) >= campaign.budget_runs:
         return f"All {campaign.budget_runs} trainings of the budget were run."
     if campaign.target is None and len(scores) > 1:
-        verdict = judge_campaign(survey(space, known_runs(history, experiments), metric=GOAL))
+        verdict = judge_campaign(_landscape(store, campaign, read_history(store), space))
         if verdict.should_stop:
             return verdict.reason
     return None
-
-
-def experiment_folder(trainings: Path, experiment_id: RowId) -> Path:
-    """Where an experiment's checkpoints land."""
-    return trainings / f"experiment_{experiment_id}"

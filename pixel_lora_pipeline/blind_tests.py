@@ -9,7 +9,7 @@ from pixel_lora_pipeline.analyze.ab_ballot import Ballot, majorities
 from pixel_lora_pipeline.analyze.ab_metric_agreement import MetricAgreement, Preference, metric_agreement
 from pixel_lora_pipeline.analyze.ab_plan import plan_showings
 from pixel_lora_pipeline.analyze.ab_result import ABResult, ab_result, letter
-from pixel_lora_pipeline.analyze.tested_image import Question, question
+from pixel_lora_pipeline.analyze.tested_image import Question, by_question
 from pixel_lora_pipeline.store import (
     ABCase,
     ABModel,
@@ -93,7 +93,7 @@ def create_test(store: Store, checkpoints: Sequence[str], by: str, name: str = "
     models = [_model(store, checkpoint.strip()) for checkpoint in checkpoints]
     if len({model.epoch_id for model in models}) < len(models):
         raise BlindTestError(f"One checkpoint is named twice in {', '.join(checkpoints)}: compare different ones.")
-    cases = _cases([_by_question(store.images.of_epoch(model.epoch_id)) for model in models])
+    cases = _cases([by_question(store.images.of_epoch(model.epoch_id)) for model in models])
     if not cases:
         raise BlindTestError(
             f"{' and '.join(model.name for model in models)} have no image of the same prompt, seed and size: "
@@ -157,11 +157,6 @@ def _model(store: Store, checkpoint: str) -> ABModel:
         known = f"evaluated are {sorted(evaluated)}" if evaluated else "none of this run is"
         raise NothingEvaluatedError(f"epoch {number} of {run.run_name} is not evaluated: {known}.")
     return ABModel(evaluated[int(number)].epoch_id, run.run_name, int(number))
-
-
-def _by_question(images: Iterable[StoredImage]) -> dict[Question, StoredImage]:
-    """One a question: of images that were painted again the last."""
-    return {question(image): image for image in images}
 
 
 def _cases(painted: Sequence[dict[Question, StoredImage]]) -> list[ABCase]:

@@ -1,10 +1,10 @@
 """A run and everything that was measured of it, as the analysis of a run reads it."""
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from pixel_lora_pipeline.analyze.tested_image import question
+from pixel_lora_pipeline.analyze.tested_image import by_question
 from pixel_lora_pipeline.store import EvaluatedEpoch, NothingEvaluatedError, RowId, RunRow, Store, StoredImage
 
 WITHOUT_LORA: Final = "no LoRA"
@@ -62,7 +62,7 @@ def read_run(store: Store, run_name: str | None = None, epoch: int | None = None
     if epoch is not None and epoch not in known:
         raise NothingEvaluatedError(f"epoch {epoch} of {run.run_name} is not evaluated. Evaluated are {known}.")
     epochs = tuple(row for row in evaluated if epoch is None or row.epoch <= epoch)
-    images = {row.epoch: _one_a_question(store.images.of_epoch(row.epoch_id)) for row in epochs}
+    images = {row.epoch: tuple(by_question(store.images.of_epoch(row.epoch_id)).values()) for row in epochs}
     # Numbers that were noted by hand, or measured by an older tool, have no pictures to show or to compare.
     epochs = tuple(row for row in epochs if images[row.epoch])
     images = {row.epoch: images[row.epoch] for row in epochs}
@@ -80,8 +80,8 @@ def read_run(store: Store, run_name: str | None = None, epoch: int | None = None
         run=run,
         epochs=epochs,
         images=images,
-        without_lora=_one_a_question(bare),
-        baseline=() if baseline is None else _one_a_question(store.images.of_epoch(baseline.epoch_id)),
+        without_lora=tuple(by_question(bare).values()),
+        baseline=() if baseline is None else tuple(by_question(store.images.of_epoch(baseline.epoch_id)).values()),
         baseline_name=None if baseline is None else baseline.name,
         strengths={row.epoch: strengths for row in epochs if (strengths := _strengths(store, row.epoch_id, bases))},
     )
@@ -93,8 +93,4 @@ def _strengths(store: Store, epoch_id: RowId, bases: Container[object]) -> dict[
     for image in store.images.of_epoch(epoch_id, purpose="strength"):
         if image.strength is not None and image.fingerprint.get("base") in bases:
             images.setdefault(image.strength, []).append(image)
-    return {strength: _one_a_question(images[strength]) for strength in sorted(images)}
-
-
-def _one_a_question(images: Iterable[StoredImage]) -> tuple[StoredImage, ...]:
-    return tuple({question(image): image for image in images}.values())
+    return {strength: tuple(by_question(images[strength]).values()) for strength in sorted(images)}

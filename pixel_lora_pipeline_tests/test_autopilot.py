@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pixel_lora_pipeline import autopilot
@@ -97,7 +98,7 @@ def judged(store: Store, experiment: Experiment, score: float, *, should_stop: b
 def run(store: Store, campaign: Campaign, trainer: Script, folder: Path, score: float) -> Experiment:
     """One experiment from the queue to its outcome."""
     experiment = claim(store, campaign)
-    where = autopilot.experiment_folder(folder, experiment.experiment_id)
+    where = folder / str(experiment.output_name)
     training = autopilot.start(store, trainer, campaign.base, experiment, read_history(store), where)
     judged(store, store.experiments.get(experiment.experiment_id), score)
     autopilot.follow(store, trainer, experiment, training, lambda _: None, sleep=lambda _: None)
@@ -110,7 +111,7 @@ def test_a_training_is_stopped_when_its_epochs_say_so_and_its_outcome_is_written
 ) -> None:
     campaign, trainer = begin(store), Script(tmp_path)
     experiment = claim(store, campaign)
-    where = autopilot.experiment_folder(tmp_path, experiment.experiment_id)
+    where = tmp_path / str(experiment.output_name)
     training = autopilot.start(store, trainer, campaign.base, experiment, read_history(store), where)
     told: list[str] = []
     looks = 0
@@ -158,7 +159,7 @@ def test_experiments_are_never_repeated_and_later_ones_are_predicted(store: Stor
     assert last.prediction is not None and last.outcome is not None
     assert last.outcome["predicted"] == last.prediction["predicted"]
     assert last.outcome["as_predicted"] in (True, False)
-    reason = autopilot.reason_to_end(store, campaign, read_history(store), SPACE)
+    reason = autopilot.reason_to_end(store, campaign, SPACE)
     assert reason == "All 4 trainings of the budget were run."
 
 
@@ -169,7 +170,7 @@ def test_a_training_that_saves_nothing_has_failed_and_the_search_turns_away_from
     run(store, campaign, Script(tmp_path), tmp_path, 60.0)
     for _ in range(3):
         experiment = claim(store, campaign)
-        where = autopilot.experiment_folder(tmp_path, experiment.experiment_id)
+        where = tmp_path / str(experiment.output_name)
         failing = Script(tmp_path, fails=True)
         training = autopilot.start(store, failing, campaign.base, experiment, read_history(store), where)
         autopilot.follow(store, failing, experiment, training, lambda _: None, sleep=lambda _: None)
@@ -177,7 +178,7 @@ def test_a_training_that_saves_nothing_has_failed_and_the_search_turns_away_from
         assert (failed.state, failed.outcome) == ("FAILED", {"failure": "loss is NaN"})
     runs = autopilot.known_runs(read_history(store), store.experiments.of_campaign(campaign.campaign_id))
     assert runs["overall_score"].tolist() == [60.0] * 4
-    reason = autopilot.reason_to_end(store, campaign, read_history(store), SPACE)
+    reason = autopilot.reason_to_end(store, campaign, SPACE)
     assert reason == "3 trainings in a row have failed, the last because: loss is NaN"
 
 
@@ -213,18 +214,18 @@ def test_people_come_first_and_where_they_approve_each_nothing_else_is_started(s
 def test_a_campaign_is_over_at_its_target_and_not_while_a_training_is_under_way(store: Store, tmp_path: Path) -> None:
     campaign, trainer = begin(store, target=70.0), Script(tmp_path)
     run(store, campaign, trainer, tmp_path, 69.0)
-    assert autopilot.reason_to_end(store, campaign, read_history(store), SPACE) is None
+    assert autopilot.reason_to_end(store, campaign, SPACE) is None
     reached = run(store, campaign, trainer, tmp_path, 71.0)
-    reason = autopilot.reason_to_end(store, campaign, read_history(store), SPACE)
+    reason = autopilot.reason_to_end(store, campaign, SPACE)
     assert reason == f"{reached.output_name} came to 71.0, and 70 was the target."
     claim(store, campaign)
-    assert autopilot.reason_to_end(store, campaign, read_history(store), SPACE) is None
+    assert autopilot.reason_to_end(store, campaign, SPACE) is None
 
 
 def test_a_cancelled_training_is_stopped_and_not_started_again(store: Store, tmp_path: Path) -> None:
     campaign, trainer = begin(store), Script(tmp_path)
     experiment = claim(store, campaign)
-    history, where = read_history(store), autopilot.experiment_folder(tmp_path, experiment.experiment_id)
+    history, where = read_history(store), tmp_path / str(experiment.output_name)
     training = autopilot.start(store, trainer, campaign.base, experiment, history, where)
     again = autopilot.start(
         store, trainer, campaign.base, store.experiments.take_over(experiment.experiment_id, "b"), history, where
@@ -233,3 +234,24 @@ def test_a_cancelled_training_is_stopped_and_not_started_again(store: Store, tmp
     autopilot.abandon(store, trainer, experiment)
     assert not trainer.look(training).is_running
     assert store.experiments.get(experiment.experiment_id).outcome == {"failure": "it was cancelled"}
+
+
+def test_where_nothing_promises_much_the_best_is_repeated_until_the_noise_is_known_and_then_it_is_over(
+    store: Store, tmp_path: Path
+) -> None:
+    rates, noise = [1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2], np.random.default_rng(0)
+    space = SearchSpace.of({"learning_rate": rates, "network_dim": [4, 8, 16, 32]})
+    campaign = begin(store, budget_runs=25)
+    while (reason := autopilot.reason_to_end(store, campaign, space)) is None:
+        experiment = autopilot.claim_next(store, campaign, read_history(store), space, "a run")
+        assert experiment is not None
+        score = 70 - 6 * abs(rates.index(experiment.parameters["learning_rate"]) - 4) + noise.normal()
+        last = str(tmp_path / f"{experiment.output_name}.safetensors")
+        store.experiments.record_training(experiment.experiment_id, {"last_checkpoint": last}, None)
+        judged(store, store.experiments.get(experiment.experiment_id), score)
+        store.experiments.record_outcome(experiment.experiment_id, "DONE", {"overall_score": score}, "autopilot")
+    assert reason.startswith("Stop: the most promising configuration is expected to bring"), reason
+    ended = store.experiments.of_campaign(campaign.campaign_id)
+    repeated = [each for each in ended if each.proposal["source"] == "replicate"]
+    assert 1 <= len(repeated) < len(ended) < 25
+    assert len({each.parameters["seed"] for each in [ended[0], *repeated]}) == 1 + len(repeated), "not another seed"

@@ -15,17 +15,21 @@ from pixel_lora_pipeline_tests.whole_pipeline import UP, environment, home, left
 __all__ = ["home", "small_suite"]  # fixtures
 
 
-@pytest.mark.timeout(1500)
-def test_the_demo_runs_to_its_end_leaves_nothing_running_and_keeps_its_data(home: Path, small_suite: Path) -> None:
-    first = subprocess.run(
+def up_once(home: Path, suite: Path, *, seconds: float) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [*UP, "--once"],
         cwd=PROJECT_ROOT,
-        env=environment(home, PIXEL_LORA_SUITE=str(small_suite)),
+        env=environment(home, PIXEL_LORA_SUITE=str(suite)),
         capture_output=True,
         text=True,
-        timeout=1200,
+        timeout=seconds,
         check=False,
     )
+
+
+@pytest.mark.timeout(1500)
+def test_the_demo_runs_to_its_end_leaves_nothing_running_and_keeps_its_data(home: Path, small_suite: Path) -> None:
+    first = up_once(home, small_suite, seconds=1200)
     assert first.returncode == 0, first.stdout + first.stderr
     for epoch in range(1, DEMO_EPOCHS + 1):
         assert f"{DEMO_RUN} epoch {epoch}: evaluated" in first.stdout, first.stdout
@@ -38,15 +42,7 @@ def test_the_demo_runs_to_its_end_leaves_nothing_running_and_keeps_its_data(home
     assert all(row.contact_sheet and Path(row.contact_sheet).exists() for row in rows)
 
     began = time.monotonic()
-    second = subprocess.run(
-        [*UP, "--once"],
-        cwd=PROJECT_ROOT,
-        env=environment(home, PIXEL_LORA_SUITE=str(small_suite)),
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+    second = up_once(home, small_suite, seconds=200)
     assert second.returncode == 0, second.stdout + second.stderr
     assert "landed" not in second.stdout, f"the second start did work again: {second.stdout}"
     assert left_over(home) == [], f"after a second start of {time.monotonic() - began:.0f} s"

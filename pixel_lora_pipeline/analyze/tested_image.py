@@ -1,7 +1,7 @@
 """What the analysis of a run needs to know of an image: which question it answers, and what was measured on it."""
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol, TypeVar
 
 
 class TestedImage(Protocol):
@@ -32,6 +32,7 @@ class TestedImage(Protocol):
 
 
 Question = tuple[str, str, int]
+Image = TypeVar("Image", bound=TestedImage)
 
 
 def question(image: TestedImage) -> Question:
@@ -40,6 +41,11 @@ def question(image: TestedImage) -> Question:
     Not the prompt's id, under which another version of the suite may ask something else.
     """
     return image.prompt, image.negative_prompt, image.seed
+
+
+def by_question(images: Iterable[Image]) -> dict[Question, Image]:
+    """One image a question: of images that were painted again the last."""
+    return {question(image): image for image in images}
 
 
 def measured(image: TestedImage, path: tuple[str, ...]) -> float | None:

@@ -35,23 +35,23 @@ def train_experiment(
     trainer: dg.ResourceParam[Trainer],
 ) -> None:
     """Claim an experiment, start its training and watch it to its end; or watch one that nobody watches any more."""
-    campaign = store.campaigns.active()
     history = read_history(store)
     if config.experiment_id is not None:
         experiment = store.experiments.take_over(config.experiment_id, context.run_id)
-    elif campaign is None:
-        context.log.info("No campaign is active: nothing is started")
-        return
     else:
+        active = store.campaigns.active()
+        if active is None:
+            context.log.info("No campaign is active: nothing is started")
+            return
         space = campaign_space(settings.search_space, settings.base_model)
-        claimed = autopilot.claim_next(store, campaign, history, space, context.run_id)
+        claimed = autopilot.claim_next(store, active, history, space, context.run_id)
         if claimed is None:
             context.log.info("Nothing is queued, or nothing more may be started")
             return
         experiment = claimed
     context.log.info(f"{experiment.output_name}: {experiment.title}")
-    base = (campaign or store.campaigns.get(experiment.campaign_id)).base
-    folder = autopilot.experiment_folder(settings.trainings, experiment.experiment_id)
+    base = store.campaigns.get(experiment.campaign_id).base
+    folder = settings.trainings / str(experiment.output_name)
     try:
         training = autopilot.start(store, trainer, base, experiment, history, folder)
         autopilot.follow(store, trainer, experiment, training, context.log.info)
@@ -90,7 +90,7 @@ def campaign(
     requests = _take_overs(context.instance, store)
     if active is not None and not requests:
         reason = _reason_to_end(context.instance, active, store) or autopilot.reason_to_end(
-            store, active, read_history(store), campaign_space(settings.search_space, settings.base_model)
+            store, active, campaign_space(settings.search_space, settings.base_model)
         )
         if reason is None:
             requests = _next_trainings(context.instance, active, store)
