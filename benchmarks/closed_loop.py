@@ -302,8 +302,8 @@ def main() -> None:
     console.print(f"The demo's settings come to {known_good:.1f}; the target is {target:.1f}")
     stream = random_stream(0)
     if arguments.rarity:
-        found = [trainings.of(next(stream)) for _ in range(arguments.rarity)]
-        values = [training.best_of(EPOCHS) for training in found]
+        drawn = [trainings.of(next(stream)) for _ in range(arguments.rarity)]
+        values = [training.best_of(EPOCHS) for training in drawn]
         reached = sum(value >= target for value in values)
         low, high = binomtest(reached, len(values)).proportion_ci(method="wilson")
         share = f"{reached / len(values):.0%} ({low:.0%} to {high:.0%})"
@@ -311,7 +311,7 @@ def main() -> None:
             f"{len(values)} random configurations: {share} reach it; the best comes to {max(values):.1f}, the median "
             f"to {statistics.median(values):.1f}"
         )
-        saved, regrets = stopped_one_after_the_other(found)
+        saved, regrets = stopped_one_after_the_other(drawn)
         console.print(f"Stopped early, {saved:.0%} of their epochs are saved; {_told(regrets)}")
         return
     lead: dict[str, Callable[[int], Campaign]] = {
