@@ -20,12 +20,12 @@ from pixel_lora_pipeline_tests.whole_pipeline import environment, home, left_ove
 __all__ = ["home", "small_suite"]  # fixtures
 
 RUNS = 2
-EPOCHS = 3
+EPOCHS = 1
 
 
 def kohya_file(folder: Path) -> Path:
-    """What all trainings share: four sprites, and epochs of a few seconds."""
-    write_demo_dataset(folder / "data" / "8_sprites", count=4, seed=5)
+    """What all trainings share: four sprites, shown so often that a training takes some seconds."""
+    write_demo_dataset(folder / "data" / "24_sprites", count=4, seed=5)
     file = folder / "base.toml"
     file.write_text(
         f"""
