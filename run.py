@@ -43,8 +43,8 @@ def main(arguments: list[str]) -> int:
     if testing:
         # A process for each core, and files whole: they share what is slow to make. In their own order: by size, those
         # with few but long tests would come last, and one process would wait for the other.
-        together = ["-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder"] if arguments[1:] == [] else arguments[1:]
-        return run_child([str(python), "-m", "pytest", *together])
+        options = arguments[1:] or ["-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder"]
+        return run_child([str(python), "-m", "pytest", *options])
     command = arguments if arguments and not arguments[0].startswith("-") else ["up", *arguments]
     return run_child([str(python), "-m", "pixel_lora_pipeline.cli", *command])
 
