@@ -36,7 +36,12 @@ def serve(settings: Settings) -> None:
             ui = stack.enter_context(dagster_app(_WORKSPACE))
         except DagsterMovedError as moved:
             address = f"http://127.0.0.1:{settings.port + 1}/"
-            logger.warning("%s It runs beside the lab, without its guard, on %s", moved, address)
+            logger.warning(
+                "%s Dagster's UI runs beside the lab, on %s. It is not guarded there, so it only shows and starts "
+                "nothing: install the pinned version of Dagster (requirements.txt).",
+                moved,
+                address,
+            )
             stack.enter_context(_own_webserver(settings.port + 1))
         app = create_app(store, settings, dagster_ui=ui, dagster_address=address)
         uvicorn.run(
@@ -51,8 +56,8 @@ def serve(settings: Settings) -> None:
 
 @contextmanager
 def _own_webserver(port: int) -> Iterator[None]:
-    """Dagster's webserver as a process of its own."""
-    command = ["-m", "dagster_webserver", "-w", str(_WORKSPACE), "-h", "127.0.0.1", "-p", str(port)]
+    """Dagster's webserver as a process of its own, in which nothing can be started: it takes orders from any page."""
+    command = ["-m", "dagster_webserver", "-w", str(_WORKSPACE), "-h", "127.0.0.1", "-p", str(port), "--read-only"]
     process = subprocess.Popen([sys.executable, *command], cwd=PROJECT_ROOT)
     try:
         yield

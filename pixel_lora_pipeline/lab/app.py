@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+import psycopg
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
@@ -18,9 +19,9 @@ from pixel_lora_pipeline.lab import live
 from pixel_lora_pipeline.lab.guard import Guard
 from pixel_lora_pipeline.lab.live import Hub
 from pixel_lora_pipeline.lab.login import Login
-from pixel_lora_pipeline.lab.page import show_error
+from pixel_lora_pipeline.lab.page import show_database_is_away, show_error
 from pixel_lora_pipeline.lab.pages import ab, compare, dashboard, grid, images, queue, reports, run, vote
-from pixel_lora_pipeline.store import Store
+from pixel_lora_pipeline.store import DatabaseError, Store
 
 STATIC: Final = Path(__file__).parent / "static"
 
@@ -59,7 +60,15 @@ def create_app(
             for task in tasks:
                 task.cancel()
 
-    app = Starlette(routes=[front, lab, beside], lifespan=alive, exception_handlers={HTTPException: show_error})
+    app = Starlette(
+        routes=[front, lab, beside],
+        lifespan=alive,
+        exception_handlers={
+            HTTPException: show_error,
+            DatabaseError: show_database_is_away,
+            psycopg.OperationalError: show_database_is_away,
+        },
+    )
     app.state.store = store
     app.state.hub = hub
     app.state.settings = settings

@@ -11,7 +11,8 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pixel_lora_pipeline.lab.login import Login
+from pixel_lora_pipeline.lab.failed_logins import FailedLogins
+from pixel_lora_pipeline.lab.login import Known, Login
 
 PERSON: Final = "pixel_lora.person"
 """Key of the scope under which the name of the login stands; absent where none is asked for."""
@@ -31,7 +32,7 @@ _POLICY_VIOLATION: Final = 1008  # close code of a websocket (RFC 6455, section 
 
 
 class Guard:
-    """An ASGI application that lets through to another what may pass, and answers 403 or 401 to the rest.
+    """An ASGI application that lets through to another what may pass, and answers 403, 401 or 429 to the rest.
 
     Parameters
     ----------
@@ -48,6 +49,7 @@ class Guard:
     ) -> None:
         self._app = app
         self._login = login
+        self._failed = FailedLogins()
         named = [name.lower() for name in allowed_hosts]
         self._hosts = {f"{name}:{port}" for name in (*_LOOPBACK_NAMES, *named)} | set(named)
         if port == 80:  # browsers leave the usual port out
@@ -66,9 +68,10 @@ class Guard:
             return
         sent: tuple[tuple[bytes, bytes], ...] = _HEADERS
         if self._login is not None:
-            known = self._login.recognise(headers)
+            known = self._login.by_cookie(headers)
             if known is None:
-                await _refuse(scope, send, 401, "Log in to see this.", ((b"www-authenticate", self._login.challenge),))
+                known = await self._logged_in(self._login, scope, headers, send)
+            if known is None:
                 return
             scope[PERSON] = known.name
             sent = (*_HEADERS, *known.headers)
@@ -79,6 +82,25 @@ class Guard:
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
+
+    async def _logged_in(
+        self, login: Login, scope: Scope, headers: Mapping[str, Sequence[str]], send: Send
+    ) -> Known | None:
+        """Who has sent the right password; None after an answer that refuses."""
+        tries = "authorization" in headers
+        address = scope["client"][0] if scope.get("client") else ""
+        if tries:
+            seconds = self._failed.seconds_to_wait(address)
+            if seconds:
+                reason = f"Too many wrong passwords came from your address: try again in {seconds} s."
+                await _refuse(scope, send, 429, reason, ((b"retry-after", str(seconds).encode()),))
+                return None
+            known = login.by_password(headers)
+            if known is not None:
+                return known
+            self._failed.add(address)
+        await _refuse(scope, send, 401, "Log in to see this.", ((b"www-authenticate", login.challenge),))
+        return None
 
     def _fault(self, scope: Scope, headers: Mapping[str, Sequence[str]]) -> str | None:
         """Why a request may not pass; None if it may."""

@@ -53,13 +53,17 @@ class Login:
         passwords = {} if password is None else {settings.login_user: password.get_secret_value()}
         return cls(passwords, None if token is None else token.get_secret_value())
 
-    def recognise(self, headers: Mapping[str, Sequence[str]]) -> Known | None:
-        """Whose request this is, by its headers in lower case; None if it is nobody's who may enter."""
+    def by_password(self, headers: Mapping[str, Sequence[str]]) -> Known | None:
+        """Who has sent a password or the token, by their headers in lower case; None if it is a wrong one."""
         for value in headers.get("authorization", ()):
             scheme, _, credentials = value.partition(" ")
             name = self._named(scheme.lower(), credentials.strip())
             if name is not None:
                 return Known(name, ((b"set-cookie", self._cookie(name)),) if scheme.lower() == "basic" else ())
+        return None
+
+    def by_cookie(self, headers: Mapping[str, Sequence[str]]) -> Known | None:
+        """Who has logged in before, by their headers in lower case; None if nobody has."""
         for value in headers.get("cookie", ()):
             name = self._by_cookie(value)
             if name is not None:

@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import logging
 import secrets
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -18,6 +19,8 @@ from starlette.routing import Route
 from pixel_lora_pipeline.analyze.report.document import printable
 from pixel_lora_pipeline.lab.guard import PERSON
 from pixel_lora_pipeline.store import Store
+
+logger = logging.getLogger(__name__)
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -81,6 +84,15 @@ async def show_error(request: Request, error: Exception) -> Response:
     if request.method == "POST" or request.url.path.startswith("/lab/api/"):
         return JSONResponse({"error": error.detail}, error.status_code)
     return render(request, "error.html.jinja", status=error.status_code, message=error.detail)
+
+
+async def show_database_is_away(request: Request, fault: Exception) -> Response:
+    """That the database does not answer, as a page for people and as JSON for scripts: the same may work soon."""
+    logger.warning("%s was not answered: %s", request.url.path, fault)
+    away = HTTPException(503, "The database does not answer. Nothing is lost: load this again in a moment.")
+    answer = await show_error(request, away)
+    answer.headers["Retry-After"] = "5"
+    return answer
 
 
 async def _read(request: Request, body: type[Body]) -> Body:

@@ -1,14 +1,16 @@
 """Dagster's own UI behind the guard, as `pixel-lora up` serves it, in a real browser."""
 
+import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import psycopg
 import pytest
@@ -34,8 +36,14 @@ def database_url(postgres: str) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def address(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where the whole is served, by the process that `pixel-lora up` starts."""
-    home, port = tmp_path_factory.mktemp("home"), free_port()
-    log = home / "log"
+    with serving(["-m", "pixel_lora_pipeline.serve"], database_url, tmp_path_factory.mktemp("home")) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def serving(program: list[str], database_url: str, home: Path) -> Iterator[int]:
+    """Port on which a Python program serves the lab."""
+    port, log = free_port(), home / "log"
     environment = {
         **os.environ,
         "DATABASE_URL": database_url,
@@ -47,15 +55,15 @@ def address(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
     }
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "pixel_lora_pipeline.serve"],
+            [sys.executable, *program],
             cwd=PROJECT_ROOT,
             env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,
         )
     try:
-        wait_until_served(f"http://127.0.0.1:{port}/server_info", process, log)
-        yield f"http://127.0.0.1:{port}"
+        wait_until_served(f"http://127.0.0.1:{port}/lab/", process, log)
+        yield port
     finally:
         process.terminate()
         process.wait(30)
@@ -65,8 +73,8 @@ def wait_until_served(url: str, process: subprocess.Popen[bytes], log: Path) -> 
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()
-        with suppress(URLError, ConnectionError):
-            if urlopen(url, timeout=5).status == 200:  # noqa: S310 - our own address
+        with suppress(URLError, ConnectionError), urlopen(url, timeout=5) as answer:  # noqa: S310 - our own address
+            if answer.status == 200:
                 return
         time.sleep(0.2)
     raise AssertionError(f"nothing is served at {url} after {START_SECONDS} s: {log.read_text()}")
@@ -111,6 +119,39 @@ def test_a_dagster_that_was_built_otherwise_is_noticed(monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "dagster_webserver.app", None)
     with pytest.raises(DagsterMovedError, match="not where it was"), dagster_app(tmp_path / "workspace.yaml"):
         pass
+
+
+MOVED = """
+import sys
+sys.modules["dagster_webserver.app"] = None
+from pixel_lora_pipeline.config import Settings
+from pixel_lora_pipeline.serve import serve
+serve(Settings())
+"""
+
+
+def test_beside_a_dagster_that_has_moved_the_lab_links_to_its_own_webserver_which_starts_nothing(
+    database_url: str, tmp_path: Path
+) -> None:
+    with serving(["-c", MOVED], database_url, tmp_path) as port:
+        beside = f"http://127.0.0.1:{port + 1}"
+        with urlopen(f"http://127.0.0.1:{port}/lab/") as answer:
+            assert f'href="{beside}/"' in answer.read().decode()
+        answered = wait_for_answer(
+            f"{beside}/graphql", {"query": "mutation { wipeAssets(assetPartitionRanges: []) { __typename } }"}
+        )
+        assert answered["data"]["wipeAssets"]["__typename"] == "UnauthorizedError"
+
+
+def wait_for_answer(url: str, question: dict[str, str]) -> dict[str, Any]:
+    asked = Request(url, json.dumps(question).encode(), {"content-type": "application/json"})  # noqa: S310
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        with suppress(URLError, ConnectionError), urlopen(asked, timeout=5) as answer:  # noqa: S310
+            answered: dict[str, Any] = json.load(answer)
+            return answered
+        time.sleep(0.2)
+    raise AssertionError(f"nothing answers at {url} after {START_SECONDS} s")
 
 
 def test_dagster_is_still_built_from_what_we_know() -> None:

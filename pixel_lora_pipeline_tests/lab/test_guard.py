@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from pixel_lora_pipeline.config import Settings
+from pixel_lora_pipeline.lab.failed_logins import MOST_FAILED, WITHIN_SECONDS
 from pixel_lora_pipeline.lab.guard import PERSON, Guard
 from pixel_lora_pipeline.lab.login import Login
 
@@ -237,6 +238,19 @@ def test_the_cookie_of_a_login_opens_websockets_and_cannot_be_changed(locked: Te
     for forged in (f"{name}.{int(expires) + 1}.{signature}", f"YmVydA==.{expires}.{signature}", f"{name}.{expires}."):
         locked.cookies.clear()
         assert locked.get("/", headers={"cookie": f"pixel_lora_login={forged}"}).status_code == 401
+
+
+def test_who_guesses_is_not_looked_at_any_more_and_who_is_in_stays_in(locked: TestClient, behind: Behind) -> None:
+    cookie = locked.get("/", headers=basic("anna", "correct horse")).headers["set-cookie"].split(";")[0]
+    locked.cookies.clear()
+    answers = [locked.get("/", headers=basic("anna", f"guess {n}")) for n in range(MOST_FAILED + 1)]
+    assert [answer.status_code for answer in answers] == [401] * MOST_FAILED + [429]
+    assert 0 < int(answers[-1].headers["retry-after"]) <= WITHIN_SECONDS
+    behind.reached.clear()
+    assert locked.get("/", headers=basic("anna", "correct horse")).status_code == 429
+    assert locked.get("/").status_code == 401, "without a password nothing is guessed"
+    assert behind.reached == []
+    assert locked.get("/", headers={"cookie": cookie}).status_code == 200
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "gpu-box.local"])  # noqa: S104

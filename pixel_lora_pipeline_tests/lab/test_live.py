@@ -1,6 +1,8 @@
 """Pages that stay up to date: with the database, through its restarts and the server's, and not while one zooms."""
 
 import json
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode
@@ -10,7 +12,8 @@ import pytest
 from playwright.sync_api import Browser, expect
 from websockets.sync.client import connect
 
-from pixel_lora_pipeline.store import Store
+from pixel_lora_pipeline.store import Store, migrate
+from pixel_lora_pipeline.store.embedded_postgres import start, stop
 from pixel_lora_pipeline_tests.lab.browser import browsing, page_of
 from pixel_lora_pipeline_tests.lab.example_run import add_epoch, add_run
 from pixel_lora_pipeline_tests.lab.server import free_port, served
@@ -56,6 +59,33 @@ def test_a_lost_database_connection_loses_no_event(store: Store, tmp_path: Path,
         add_epoch(store, run_id, 1, 61.5)
         expect(page.get_by_role("cell", name="61.5").first).to_be_visible(timeout=SOON)
         expect(page.locator("#connection")).to_have_text("")
+
+
+def test_a_restarted_database_loses_no_event_and_is_said_to_be_away(tmp_path: Path, browser: Browser) -> None:
+    # Not pytest's temporary folder: as root it is closed to the account under which the server runs.
+    home = Path(tempfile.mkdtemp(prefix="pixel-lora-tests-"))
+    home.chmod(0o755)
+    url = start(home)
+    try:
+        migrate(url)
+        store = Store(url, tmp_path / "images", keep_connections=True)
+        run_id = add_run(store, "shown")
+        with served(store, tmp_path) as address, page_of(browser, f"{address}/lab/runs/{run_id}") as (page, _):
+            page.wait_for_load_state("networkidle")
+            stop(home)
+            expect(page.locator("#connection")).to_have_text("The database is away", timeout=SOON)
+            with page.context.new_page() as other:
+                answer = other.goto(f"{address}/lab/")
+                assert answer is not None
+                assert answer.status == 503
+                expect(other.get_by_text("The database does not answer.")).to_be_visible()
+            start(home)
+            add_epoch(store, run_id, 1, 61.5)
+            expect(page.get_by_role("cell", name="61.5").first).to_be_visible(timeout=SOON)
+            expect(page.locator("#connection")).to_have_text("")
+    finally:
+        stop(home)
+        shutil.rmtree(home)
 
 
 def test_a_restarted_server_loses_no_event(store: Store, tmp_path: Path, browser: Browser) -> None:
