@@ -1,6 +1,7 @@
 """Serves the lab and Dagster's UI on one address: `python -m pixel_lora_pipeline.serve`."""
 
 import logging
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,6 +27,8 @@ logger = logging.getLogger("pixel_lora_pipeline.serve")
 
 def serve(settings: Settings) -> None:
     """Runs until it is told to end."""
+    # After its own shutdown uvicorn raises the signal once more, which would end the process before what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with ExitStack() as stack:
         url = stack.enter_context(configured_database(settings))
         migrate(url)

@@ -141,6 +141,8 @@ def test_beside_a_dagster_that_has_moved_the_lab_links_to_its_own_webserver_whic
             f"{beside}/graphql", {"query": "mutation { wipeAssets(assetPartitionRanges: []) { __typename } }"}
         )
         assert answered["data"]["wipeAssets"]["__typename"] == "UnauthorizedError"
+    with pytest.raises(URLError, match="refused"):
+        urlopen(f"{beside}/server_info", timeout=5)  # noqa: S310 - it has ended with the lab
 
 
 def wait_for_answer(url: str, question: dict[str, str]) -> dict[str, Any]:
