@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ import json, pathlib, sys, time
 told = json.loads(pathlib.Path(sys.argv[sys.argv.index("--config_file") + 1]).read_text())
 if told.get("fails"):
     sys.exit("loss is NaN")
-(pathlib.Path(told["folder"]) / (told["output_name"] + "-000001.safetensors")).write_bytes(b"weights")
+(pathlib.Path(told["folder"]) / (told["output_name"] + "-000001.safetensors")).write_bytes(b"weights" * 200)
 print("epoch 1/8", flush=True)
 while True:
     time.sleep(0.02)
@@ -75,6 +76,15 @@ def claim(store: Store, campaign: Campaign) -> Experiment:
     return claimed
 
 
+def wait_until_saved(training: Mapping[str, Any]) -> None:
+    """Returns when a training has saved its first epoch."""
+    last = Path(training["last_checkpoint"])
+    deadline = time.monotonic() + 30
+    while not last.with_name(f"{last.stem}-000001.safetensors").exists():
+        assert time.monotonic() < deadline, "the training saves nothing"
+        time.sleep(0.01)
+
+
 def judged(store: Store, experiment: Experiment, score: float, *, should_stop: bool = True, **parameters: Any) -> None:
     """What an evaluation and an analysis of the first epoch leave in the database."""
     file = Path((experiment.training or {})["last_checkpoint"]).with_name(
@@ -100,6 +110,7 @@ def run(store: Store, campaign: Campaign, trainer: Script, folder: Path, score: 
     experiment = claim(store, campaign)
     where = folder / str(experiment.output_name)
     training = autopilot.start(store, trainer, campaign.base, experiment, read_history(store), where)
+    wait_until_saved(training)
     judged(store, store.experiments.get(experiment.experiment_id), score)
     autopilot.follow(store, trainer, experiment, training, lambda _: None, sleep=lambda _: None)
     (ended,) = autopilot.settle(store)
