@@ -5,7 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from pixel_lora_pipeline.config import PROJECT_ROOT
 from pixel_lora_pipeline.store import Database, Store
@@ -42,10 +44,12 @@ def test_inspect_shows_every_parameter_with_its_source() -> None:
     assert "network_dim" in pixel_lora("inspect", str(path)).stdout
 
 
-def test_a_refused_file_is_explained_without_a_traceback() -> None:
-    result = in_a_process("inspect", str(SAMPLES / "run_lycoris" / "pixchar_lokr.safetensors"))
+def test_a_refused_file_is_explained_without_a_traceback(tmp_path: Path) -> None:
+    refused = tmp_path / "dora.safetensors"
+    save_file({"lora_unet_x.dora_scale": np.ones(1000, np.float32)}, refused)
+    result = in_a_process("inspect", str(refused))
     assert result.returncode == 1
-    assert "LoKr" in result.stderr
+    assert "DoRA" in result.stderr
     assert "Traceback" not in result.stderr
 
 

@@ -42,8 +42,8 @@ class FailedLogins:
 
     def seconds_to_wait(self, address: str) -> int:
         """For how long no password from there is looked at; 0 if one may be tried."""
-        times = self._times.get(_whose(address), ())
-        if len(times) < MOST_FAILED:
+        times = self._times.get(_whose(address))
+        if times is None or len(times) < MOST_FAILED:
             return 0
         return max(0, math.ceil(times[0] + WITHIN_SECONDS - self._clock()))
 

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Literal, NamedTuple, NoReturn, TypeVar
 
 from pixel_lora_pipeline.train.errors import CheckpointError, printable
+from pixel_lora_pipeline.train.lycoris_tensors import Kind, LycorisError, lycoris_kind, lycoris_layers
 from pixel_lora_pipeline.train.safetensors_file import SafetensorsFile, TensorEntry
 
-Adapter = Literal["lora", "locon"]
+Adapter = Literal["lora", "locon", "loha", "lokr"]
 KeyFormat = Literal["kohya", "diffusers"]
 
 SUPPORTED = (
-    "Supported are LoRA and LoCon (lora_down and lora_up weights, with or without 3x3 convolutions) for "
-    "Stable Diffusion 1.x, 2.x and XL, with Kohya's keys (lora_unet_…, lora_te_…) or those of diffusers "
-    "(unet.…, text_encoder.…)."
+    "Supported are LoRA and LoCon (lora_down and lora_up weights, with or without 3x3 convolutions), LoHa and LoKr for "
+    "Stable Diffusion 1.x, 2.x and XL, with Kohya's keys (lora_unet_…, lora_te_…), and LoRA also with those of "
+    "diffusers (unet.…, text_encoder.…)."
 )
 
 ARCHITECTURES = {768: "sd15", 1024: "sd2", 2048: "sdxl"}
@@ -38,8 +39,6 @@ _REFUSED = tuple(
             r"\n(model\.diffusion_model|first_stage_model|cond_stage_model|conditioner)\.",
             "a whole model, no LoRA",
         ),
-        (r"\.lokr_", "LoKr weights"),
-        (r"\.hada_", "LoHa weights"),
         (r"\.oft_(blocks|diag)$", "OFT or BOFT weights"),
         (r"\.dora_scale$", _DORA),
         (r"\.lora_magnitude_vector", _DORA),
@@ -74,15 +73,17 @@ class AdapterSummary:
     Attributes
     ----------
     adapter
-        "locon" if 3x3 convolutions were trained too.
+        "locon" if 3x3 convolutions of a LoRA were trained too.
     unet_modules, text_encoder_modules
         Number of layers that the LoRA changes.
     linear_ranks, conv_ranks
-        Rank → number of modules, for linear layers with 1x1 convolutions and for larger convolutions.
+        Rank → number of modules, for linear layers with 1x1 convolutions and for larger convolutions; modules of a
+        LoKr that are whole matrices have none.
     linear_alphas, conv_alphas
         Alpha → number of modules; empty where the file holds none, which loaders read as alpha = rank.
     linear_scale, conv_scale
-        Mean of alpha / rank over the modules, None without such modules or with an alpha that is no number.
+        Mean of alpha / rank over the modules that have a rank, None without such modules or with an alpha that is no
+        number.
     dtypes
         Type of the weights → number of tensors.
     cross_attention_width
@@ -111,7 +112,7 @@ class AdapterSummary:
 
 class _Module(NamedTuple):
     name: str
-    rank: int
+    rank: int | None
     inputs: int
     is_conv: bool
     alpha: float | None
@@ -136,17 +137,21 @@ def summarize_adapter(file: SafetensorsFile, alphas: dict[str, float]) -> Adapte
         If the file is no LoRA, or one that diffusers loads wrongly, partly or as nothing.
     """
     keys = _key_format(file.path, file.tensors)
-    modules = list(_modules(file, alphas))
+    try:
+        kind = lycoris_kind(file.tensors)
+        modules = list(_modules(file, alphas) if kind is None else _lycoris_modules(file, kind))
+    except LycorisError as error:
+        _refuse(file.path, printable(str(error)), _SAVE_AGAIN)
     linear = [module for module in modules if not module.is_conv]
     conv = [module for module in modules if module.is_conv]
     unet = sum(module.name.startswith(_UNET_PREFIXES) for module in modules)
     return AdapterSummary(
-        adapter="locon" if conv else "lora",
+        adapter=kind or ("locon" if conv else "lora"),
         keys=keys,
         unet_modules=unet,
         text_encoder_modules=len(modules) - unet,
-        linear_ranks=_counts(module.rank for module in linear),
-        conv_ranks=_counts(module.rank for module in conv),
+        linear_ranks=_counts(module.rank for module in linear if module.rank is not None),
+        conv_ranks=_counts(module.rank for module in conv if module.rank is not None),
         linear_alphas=_counts(module.alpha for module in linear if module.alpha is not None),
         conv_alphas=_counts(module.alpha for module in conv if module.alpha is not None),
         linear_scale=_mean_scale(linear),
@@ -244,6 +249,18 @@ def _modules(file: SafetensorsFile, stated_alphas: dict[str, float]) -> Iterator
         _refuse(file.path, f"holds a tensor that belongs to no LoRA layer ({printable(stray)})")
 
 
+def _lycoris_modules(file: SafetensorsFile, kind: Kind) -> Iterator[_Module]:
+    layers = lycoris_layers(kind, {name: entry.shape for name, entry in file.tensors.items()})
+    for name in file.tensors:
+        owner, _, part = name.rpartition(".")
+        if owner not in layers or (part != "alpha" and part not in layers[owner].parts):
+            _refuse(file.path, f"holds a tensor that belongs to no layer of its kind ({printable(name)})")
+    for name, layer in layers.items():
+        has_alpha = layer.rank is not None and f"{name}.alpha" in file.tensors  # of whole matrices it says nothing
+        alpha = _alpha(file, f"{name}.alpha") if has_alpha else None
+        yield _Module(name, layer.rank, layer.inputs, layer.is_conv, alpha)
+
+
 def _belongs_to_a_layer(name: str, tensors: dict[str, TensorEntry]) -> bool:
     if name.endswith(_DOWN_ENDS):
         return True
@@ -260,7 +277,9 @@ def _alpha(file: SafetensorsFile, name: str) -> float:
 
 
 def _mean_scale(modules: list[_Module]) -> float | None:
-    scales = [1.0 if module.alpha is None else module.alpha / module.rank for module in modules]
+    scales = [
+        1.0 if module.alpha is None else module.alpha / module.rank for module in modules if module.rank is not None
+    ]
     mean = sum(scales) / len(scales) if scales else math.nan
     return mean if math.isfinite(mean) else None
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pixel_lora_pipeline.train.lycoris_tensors import Kind, LycorisError, lycoris_kind, lycoris_layers
+from pixel_lora_pipeline.validate.layer_name import layer_name
 from pixel_lora_pipeline.validate.library_noise import harmless_lines_dropped, loading_bars_hidden
 
 _ADAPTER = "checkpoint"
@@ -19,14 +21,13 @@ _HALF = re.compile(
 # Marks of adapters that are not plain LoRA. DoRA is refused because diffusers would drop its magnitudes with
 # a warning and paint with the rest.
 _OTHER_ADAPTERS = {
-    "lokr_": "LoKr",
-    "hada_": "LoHa",
     "oft_": "OFT",
     "dora_scale": "DoRA",
     "lora_magnitude_vector": "DoRA",
 }
 _FAMILY_OF_WIDTH = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 2048: "Stable Diffusion XL"}
 _NAMES_SHOWN = 5
+_NAMES: dict[Kind, str] = {"loha": "LoHa", "lokr": "LoKr"}
 
 
 class LoraError(Exception):
@@ -81,6 +82,8 @@ class LoraFile:
 
     Attributes
     ----------
+    kind
+        "loha" or "lokr"; None for a plain LoRA.
     modules
         Names of the modules it changes, as the file spells them.
     context_width
@@ -90,6 +93,7 @@ class LoraFile:
 
     path: Path
     sha256: str
+    kind: Kind | None
     modules: frozenset[str]
     context_width: int | None
     stamp: tuple[int, int]
@@ -122,15 +126,9 @@ def read_lora(path: Path) -> LoraFile:
             "Wait until it is written, else copy or save it again; pickles are not read.",
             retry=True,
         ) from error
-    down, up = _halves(path, shapes)
-    if one_sided := sorted(down.keys() ^ up.keys()):
-        raise LoraError(
-            path,
-            f"{len(one_sided)} LoRA modules have only one of their two halves, the first is {one_sided[0]}.",
-            "The file is damaged or was written by an unknown tool: save it again.",
-        )
-    widths = {down[name] for name in down if re.search(r"attn2[._](?:processor\.)?to_k$", name)}
-    return LoraFile(path, sha256, frozenset(down), widths.pop() if len(widths) == 1 else None, stamp)
+    kind, inputs = _inputs(path, shapes)
+    widths = {inputs[name] for name in inputs if re.search(r"attn2[._](?:processor\.)?to_k$", name)}
+    return LoraFile(path, sha256, kind, frozenset(inputs), widths.pop() if len(widths) == 1 else None, stamp)
 
 
 def load_lora(pipeline: Any, lora: LoraFile, strength: float) -> None:
@@ -155,12 +153,15 @@ def load_lora(pipeline: Any, lora: LoraFile, strength: float) -> None:
     loaded = False
     try:
         _refuse_other_base(pipeline, lora)
-        _load_weights(pipeline, lora)
-        _check_complete(pipeline, lora)
-        _check_finite(pipeline, lora)
+        if lora.kind is None:
+            _load_weights(pipeline, lora)
+            _check_complete(pipeline, lora)
+            _check_finite(pipeline, lora)
+            pipeline.set_adapters([_ADAPTER], [strength])
+        else:
+            _add_lycoris(pipeline, lora, lora.kind, strength)
         if _stamp(lora.path) != lora.stamp:
             raise LoraError(lora.path, "was overwritten while it was being loaded.", "Evaluate it again.", retry=True)
-        pipeline.set_adapters([_ADAPTER], [strength])
         loaded = True
     finally:
         if not loaded:
@@ -169,7 +170,10 @@ def load_lora(pipeline: Any, lora: LoraFile, strength: float) -> None:
 
 def unload_lora(pipeline: Any) -> None:
     """Remove every adapter; the pipeline then paints exactly as the base model does."""
+    from pixel_lora_pipeline.validate import lycoris
+
     pipeline.unload_lora_weights()
+    lycoris.remove_from(pipeline)
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -177,7 +181,28 @@ def _stamp(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _halves(path: Path, shapes: dict[str, list[int]]) -> tuple[dict[str, int], dict[str, int]]:
+def _inputs(path: Path, shapes: dict[str, list[int]]) -> tuple[Kind | None, dict[str, int]]:
+    """What the file is, and how many features each of its modules takes, by the module's name."""
+    try:
+        kind = lycoris_kind(shapes)
+        layers = {} if kind is None else lycoris_layers(kind, shapes)
+    except LycorisError as error:
+        raise LoraError(path, f"{error}.", "The file is damaged or was written by an unknown tool.") from error
+    down, up = _halves(path, shapes, plain=kind is None)
+    if kind is not None and not down and not up:
+        return kind, {name: layer.inputs for name, layer in layers.items()}
+    if kind is not None:
+        raise LoraError(path, "holds LoRA modules beside those of LyCORIS.", "Train with one kind of network.")
+    if one_sided := sorted(down.keys() ^ up.keys()):
+        raise LoraError(
+            path,
+            f"{len(one_sided)} LoRA modules have only one of their two halves, the first is {one_sided[0]}.",
+            "The file is damaged or was written by an unknown tool: save it again.",
+        )
+    return None, down
+
+
+def _halves(path: Path, shapes: dict[str, list[int]], *, plain: bool) -> tuple[dict[str, int], dict[str, int]]:
     """Input width of every module's lower half, and of its upper half, by module name."""
     down: dict[str, int] = {}
     up: dict[str, int] = {}
@@ -186,11 +211,11 @@ def _halves(path: Path, shapes: dict[str, list[int]]) -> tuple[dict[str, int], d
             raise LoraError(
                 path,
                 f"is a {kind} ({key}).",
-                "Supported are LoRA and LoCon: train with networks.lora, and conv_dim for convolutions.",
+                "Supported are LoRA, LoCon, LoHa and LoKr: train with networks.lora, and conv_dim for convolutions.",
             )
         if half := _HALF.fullmatch(key):
             (down if half["down"] else up)[half["module"]] = shape[1] if len(shape) > 1 else 0
-    if not down and not up:
+    if plain and not down and not up:
         raise LoraError(
             path, "holds no LoRA modules.", "Give a LoRA in Kohya's, diffusers' or PEFT's safetensors format."
         )
@@ -232,26 +257,43 @@ def _load_weights(pipeline: Any, lora: LoraFile) -> None:
         ) from error
 
 
+def _add_lycoris(pipeline: Any, lora: LoraFile, kind: Kind, strength: float) -> None:
+    from safetensors.torch import load_file
+
+    from pixel_lora_pipeline.validate import lycoris
+
+    tensors = load_file(lora.path)
+    layers = lycoris.layers_by_name(pipeline, lora.modules)
+    if missing := tuple(sorted(lora.modules - layers.keys())):
+        raise LoraMismatchError(lora.path, len(lora.modules), len(layers), missing)
+    broken = 0
+    for name, layer in layers.items():
+        parts = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
+        alpha = parts.pop("alpha", None)
+        try:
+            delta = lycoris.delta_of(parts, None if alpha is None else float(alpha), layer.weight.shape)  # type: ignore[arg-type]
+        except ValueError as error:
+            raise LoraError(
+                lora.path,
+                f"does not fit the base model ({name}: {error}).",
+                "Set base_model to the model it was trained on.",
+            ) from error
+        broken += not bool(delta.isfinite().all())
+        lycoris.add_to(layer, strength * delta)
+    if broken:
+        raise LoraError(
+            lora.path,
+            f"{broken} of its {len(layers)} {_NAMES[kind]} modules hold NaN or infinity.",
+            "The training diverged: lower the learning rate, or set max_grad_norm.",
+        )
+
+
 def _check_complete(pipeline: Any, lora: LoraFile) -> None:
-    loaded = [_canonical_name(f"{component}.{name}") for component, name, _ in _adapted_modules(pipeline)]
+    loaded = [layer_name(f"{component}.{name}") for component, name, _ in _adapted_modules(pipeline)]
     if len(loaded) != len(lora.modules):
-        missing = tuple(sorted(name for name in lora.modules if _canonical_name(name) not in loaded))
+        missing = tuple(sorted(name for name in lora.modules if layer_name(name) not in loaded))
         known = len(missing) == len(lora.modules) - len(loaded)
         raise LoraMismatchError(lora.path, len(lora.modules), len(loaded), missing if known else ())
-
-
-def _canonical_name(name: str) -> str:
-    """One spelling for Kohya's names (`lora_te1_…_q_proj`) and dotted paths (`text_encoder.….q_proj`)."""
-    name = name.replace(".", "_").removeprefix("lora_").replace("processor_", "")
-    for kohya, component in (
-        ("te1_", "text_encoder_"),
-        ("te2_", "text_encoder_2_"),
-        ("te_", "text_encoder_"),
-    ):
-        if name.startswith(kohya):
-            name = component + name.removeprefix(kohya)
-    # transformers 5 dropped this level from its text encoders, files still name it.
-    return name.replace("text_model_", "")
 
 
 def _check_finite(pipeline: Any, lora: LoraFile) -> None:

@@ -130,12 +130,13 @@ def test_a_diverged_training_is_refused_with_the_number_of_broken_tensors() -> N
     assert "max_grad_norm" in caught.value.remedy
 
 
-def test_lokr_is_refused_and_what_is_supported_is_said() -> None:
-    with pytest.raises(CheckpointError, match="LoKr") as caught:
-        read_checkpoint(LOKR)
-    assert not caught.value.retry
-    assert "pixchar_lokr.safetensors" in str(caught.value)
-    assert "LoRA and LoCon" in caught.value.remedy
+def test_a_lokr_is_read_by_its_tensors() -> None:
+    found = read_checkpoint(LOKR)
+    assert (found.adapter.adapter, found.adapter.modules) == ("lokr", 206)
+    assert found.adapter.linear_ranks == {8: 98}, "the other 108 are whole matrices"
+    assert (found.adapter.linear_alphas, found.adapter.linear_scale) == ({4.0: 98}, 0.5)
+    assert (found.parameters["algo"].value, found.parameters["factor"].value) == ("lokr", "4")
+    assert found.adapter.cross_attention_width == 64
 
 
 def test_a_lora_for_another_base_model_is_refused() -> None:

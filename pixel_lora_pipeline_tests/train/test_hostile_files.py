@@ -196,8 +196,8 @@ def test_links_in_a_circle_do_not_hang_the_reader(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("lora_unet_x.hada_w1_a", "LoHa"),
-        ("lora_unet_x.lokr_w1", "LoKr"),
+        ("lora_unet_x.hada_w1_a", "not whole (lora_unet_x: hada_w1_a)"),
+        ("lora_unet_x.lokr_w1", "not whole (lora_unet_x: lokr_w1)"),
         ("lora_unet_x.oft_blocks", "OFT"),
         ("lora_unet_x.on_input", "IA3"),
         ("lora_unet_x.a1.weight", "GLoRA"),

@@ -147,7 +147,7 @@ def one_module_elsewhere(weights: Weights) -> Weights:
 Spoiled = tuple[Callable[[Weights], Weights], type[LoraError], str]
 KNOWN_BAD_BY_THEIR_HEADER: dict[str, Spoiled] = {
     "half a module": (lambda w: without(w, "mid_block_resnets_0_conv1.lora_up"), LoraError, "only one of their two"),
-    "LoKr": (lambda w: renamed(w, "lora_down.weight", "lokr_w1"), LoraError, "is a LoKr"),
+    "half a LoKr": (lambda w: renamed(w, "lora_down.weight", "lokr_w1"), LoraError, "not whole"),
     "DoRA": (lambda w: {**w, "lora_unet_x.dora_scale": torch.ones(2)}, LoraError, "is a DoRA"),
     "no LoRA": (lambda _: {"weight": torch.ones(2)}, LoraError, "holds no LoRA modules"),
 }
