@@ -73,7 +73,7 @@ def main() -> None:
             os.environ.update(child_environment(settings, store.database.url, settings.watched))
             os.environ["PIXEL_LORA_DEPTH"] = '{"plan": ["full"]}'  # as many images as the bare loop makes
             (home / "dagster").mkdir()
-            landings = find_landings(settings.watched, set(), now=time.time())
+            landings = find_landings(settings.watched_folders, set(), now=time.time())
             store.landed_files.record(landings)
             keys = {landing.sighting.path: landing.checkpoint.partition_key for landing in landings.complete}
             job = defs().resolve_job_def("evaluate_checkpoint")

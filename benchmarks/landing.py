@@ -69,10 +69,11 @@ depth = "quick"
 
 def launch_seconds(settings: Settings, store: Store, original: bytes, count: int) -> list[float]:
     rng = random.Random(1)  # noqa: S311
-    watched = settings.watched[0]
+    watched = settings.watched_folders[0]
     suite = settings.home / "suite.toml"
     suite.write_text(SUITE, encoding="utf-8")
-    environment = child_environment(settings, store.database.url, settings.watched) | {"PIXEL_LORA_SUITE": str(suite)}
+    environment = child_environment(settings, store.database.url, settings.watched)
+    environment["PIXEL_LORA_SUITE"] = str(suite)
     daemon = pipeline_parts(settings, environment)[1]
     daemon.start()
     landed: dict[str, float] = {}
@@ -100,12 +101,12 @@ def launch_seconds(settings: Settings, store: Store, original: bytes, count: int
 
 
 def tick_seconds(settings: Settings, store: Store, original: bytes, files: int) -> float:
-    watched = settings.watched[0]
+    watched = settings.watched_folders[0]
     for index in range(files):
         (watched / f"seen-{index:06d}.safetensors").write_bytes(
             renamed(original, index % 50 + 1, session=index // 50 + 2)
         )
-    found = find_landings(settings.watched, store.landed_files.settled(), now=time.time())
+    found = find_landings(settings.watched_folders, store.landed_files.settled(), now=time.time())
     store.landed_files.record(found)
     with psycopg.connect(store.database.url) as connection:
         run = connection.execute(

@@ -37,6 +37,9 @@ GOAL: Final = "overall_score"
 NAME: Final = "autopilot"
 """Who decides, in the record of decisions."""
 
+DIVERGED: Final = "diverged"
+"""In the outcome of an experiment whose loss became no number."""
+
 # An epoch takes this long at least; a verdict of seconds ago is as good as one of now.
 _LOOK_SECONDS: Final = 2.0
 # Evaluations follow a training within minutes. What is missing after this long will not come.
@@ -81,7 +84,8 @@ def known_runs(history: TrainingHistory, experiments: Sequence[Experiment]) -> p
     """The runs that the search learns from, with those that failed.
 
     A training that failed has no result, and would be taken for one that is not over. It counts as the worst run
-    that is known, so that the search turns away from where it lies without being told how bad it would have been.
+    that is known, so that the search turns away from where it lies without being told how bad it would have been. So
+    does one that has diverged: its first epochs may be measured, and good.
     """
     runs = history.runs
     worst = runs[GOAL].min() if runs[GOAL].notna().any() else _NO_RUN_YET
@@ -89,7 +93,7 @@ def known_runs(history: TrainingHistory, experiments: Sequence[Experiment]) -> p
     rows = [
         {"run_name": each.output_name, **each.parameters, **_result(each, worst)}
         for each in experiments
-        if each.output_name not in known
+        if each.output_name not in known or (each.outcome or {}).get(DIVERGED)
     ]
     if not rows:
         return runs
@@ -171,6 +175,7 @@ def start(
     experiment: Experiment,
     history: TrainingHistory,
     folder: Path,
+    check: Callable[[Mapping[str, Any]], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Start an experiment's training, with a prediction of what will come of it; return how it is found again.
 
@@ -182,6 +187,8 @@ def start(
         What all trainings of the campaign share.
     folder
         Where its checkpoints are to land.
+    check
+        Raises `TrainerError` if a configuration should not be trained with.
 
     Raises
     ------
@@ -191,8 +198,10 @@ def start(
     if experiment.training is not None:
         return experiment.training
     asked = {**base, **experiment.parameters, "output_name": experiment.output_name}
+    configuration = training_parameters(asked, {}, unset_values())
     try:
-        training = trainer.start(training_parameters(asked, {}, unset_values()), folder)
+        check(configuration)
+        training = trainer.start(configuration, folder)
     except TrainerError as error:
         store.experiments.record_outcome(experiment.experiment_id, "FAILED", {"failure": str(error)}, NAME)
         raise
@@ -208,15 +217,26 @@ def follow(
     training: Mapping[str, Any],
     tell: Callable[[str], None],
     sleep: Callable[[float], None] = time.sleep,
+    count: Callable[[], None] = lambda: None,
+    *,
+    tells_progress: bool = True,
 ) -> TrainingState:
     """Watch a training to its end, and stop it when its epochs say that it need not go on.
 
     What is left is the evaluation of its last epochs: the experiment is EVALUATING then, or FAILED if nothing was
-    saved.
+    saved, or its loss became no number.
+
+    Parameters
+    ----------
+    count
+        Called at every look at which it runs: it has used its machine until then.
+    tells_progress
+        Whether its progress is told, too; the trainer may have it reported otherwise.
     """
     told, stopped = "", False
     while (state := trainer.look(training)).is_running:
-        if state.progress != told:
+        count()
+        if tells_progress and state.progress != told:
             told = state.progress
             tell(told)
         if not stopped and (reason := _reason_to_stop(store, experiment)) is not None:
@@ -225,11 +245,13 @@ def follow(
             stopped = True
             continue
         sleep(_LOOK_SECONDS)
-    if _saved(training):
+    if _saved(training) and not state.has_diverged:
         store.experiments.move_to(experiment.experiment_id, "EVALUATING", NAME, "stopped early" if stopped else "")
     else:
-        failure = {"failure": state.failure or "it saved no checkpoint"}
-        store.experiments.record_outcome(experiment.experiment_id, "FAILED", failure, NAME)
+        failure = state.failure or "it saved no checkpoint"
+        tell(f"It has failed: {failure}")
+        outcome = {"failure": failure} | ({DIVERGED: True} if state.has_diverged else {})
+        store.experiments.record_outcome(experiment.experiment_id, "FAILED", outcome, NAME)
     return state
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pixel_lora_pipeline.lineage import trace_lineage
 from pixel_lora_pipeline.old_samples import MeasuredSamples, OldSample, measure_samples, sort_samples
 from pixel_lora_pipeline.store import DatabaseError, Store
 from pixel_lora_pipeline.store.old_runs import FilledRun, OldRuns, RunPlan
@@ -112,6 +113,8 @@ def backfill(
             done = measure_samples(store, run.run_name, run.run_id, run.painted, samples, dry_run=dry_run)
             measured.append(done)
             problems += done.problems
+    if not dry_run:
+        trace_lineage(store)
     refused = tuple(error for files in found for error in files.refused)
     return Backfill(tuple(runs), refused, tuple(problems), tuple(measured))
 

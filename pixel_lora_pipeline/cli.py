@@ -12,12 +12,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from pixel_lora_pipeline.commands.ab import ab_app
+from pixel_lora_pipeline.commands.auto_stop import auto_stop_app
 from pixel_lora_pipeline.commands.autopilot import app as autopilot_app
 from pixel_lora_pipeline.commands.backfill import backfill
 from pixel_lora_pipeline.commands.backup import backup, restore
 from pixel_lora_pipeline.commands.captions import captions_app
+from pixel_lora_pipeline.commands.costs import costs_app
 from pixel_lora_pipeline.commands.improving import experiments_app, hypotheses, predict
 from pixel_lora_pipeline.commands.learning import diagnose, evidence, impact_report, principles_app
+from pixel_lora_pipeline.commands.lineage import lineage_app, starting_point
 from pixel_lora_pipeline.commands.notify import notify_app
 from pixel_lora_pipeline.commands.parameters import diff, parameters, runs
 from pixel_lora_pipeline.commands.reports import grid, promote, report
@@ -29,8 +32,11 @@ app = typer.Typer(
     help="Evaluates every epoch of a pixel-art LoRA and says what to train next.",
 )
 app.add_typer(ab_app, name="ab")
+app.add_typer(auto_stop_app, name="auto-stop")
 app.add_typer(autopilot_app, name="autopilot")
 app.add_typer(captions_app, name="captions")
+app.add_typer(costs_app, name="costs")
+app.add_typer(lineage_app, name="lineage")
 app.add_typer(notify_app, name="notify")
 app.add_typer(principles_app, name="principles")
 app.add_typer(experiments_app, name="experiments")
@@ -49,6 +55,7 @@ for command in (
     impact_report,
     predict,
     hypotheses,
+    starting_point,
 ):
     app.command()(command)
 # Programs that read the output get whole lines: nothing is folded to a width that no terminal has.
@@ -291,6 +298,8 @@ def main() -> None:
     from pixel_lora_pipeline import store
     from pixel_lora_pipeline.train import CheckpointError
     from pixel_lora_pipeline.train.captions import BatchError
+    from pixel_lora_pipeline.train.costs import PriceTableError
+    from pixel_lora_pipeline.train.runpod import RunPodError
     from pixel_lora_pipeline.validate.base_model import BaseModelError
     from pixel_lora_pipeline.validate.lora import LoraError
     from pixel_lora_pipeline.validate.semantic import SemanticModelError
@@ -301,6 +310,8 @@ def main() -> None:
         BatchError,
         CheckpointError,
         LoraError,
+        PriceTableError,
+        RunPodError,
         SemanticModelError,
         SettingsError,
         SuiteError,

@@ -3,6 +3,7 @@
 import os
 import shutil
 import socket
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -13,6 +14,8 @@ from pixel_lora_pipeline.config import Settings
 
 LOW_DISK_GIB: Final = 5.0
 """Below this, a run of SD 1.5 checkpoints (about 150 MB each) and its images may not fit."""
+
+_ANSWER_SECONDS: Final = 20.0
 
 
 @dataclass(frozen=True)
@@ -31,10 +34,13 @@ def examine(settings: Settings) -> list[Finding]:
         *_database(settings),
         *_folders(settings),
         *_base_model(settings),
+        *_trainer(settings),
+        *_runpod(settings),
         *_suite(settings),
         *_clip_model(settings),
         *_device(settings),
         *_port(settings),
+        *_costs(settings),
         *_notifications(settings),
     ]
 
@@ -78,7 +84,9 @@ def _folders(settings: Settings) -> Iterator[Finding]:
             "none configured: the demo trains its own LoRA. Set PIXEL_LORA_WATCHED='[\"/path/to/output\"]' or "
             "`watched` in pixel_lora.toml to the output_dir of your trainings.",
         )
-    for folder in settings.watched:
+    for url in settings.watched_urls:
+        yield _place(url, "watched folders")
+    for folder in (place for place in settings.watched if isinstance(place, Path)):
         if not folder.is_dir():
             yield Finding("watched folders", "fault", f"{folder} does not exist: create it or correct the setting.")
         elif not os.access(folder, os.R_OK | os.X_OK):
@@ -115,6 +123,77 @@ def _base_model(settings: Settings) -> Iterator[Finding]:
             f"{model} is taken from the hub's local cache; nothing is downloaded unless "
             "PIXEL_LORA_ALLOW_DOWNLOADS=true.",
         )
+
+
+def _trainer(settings: Settings) -> Iterator[Finding]:
+    from pixel_lora_pipeline.configured_trainer import is_sdxl, kohya_checkout
+
+    if settings.trainer == "embedded":
+        yield Finding("trainer", "ok", "none configured: campaigns train the embedded model")
+    elif settings.trainer == "kohya":
+        checkout = kohya_checkout(settings)
+        fault = checkout.fault(is_sdxl=settings.base_model is not None and is_sdxl(settings.base_model))
+        if fault is not None:
+            yield Finding("trainer", "fault", fault)
+        else:
+            yield Finding("trainer", "ok", f"Kohya's in {checkout.folder}, run by {checkout.interpreter}")
+        if settings.base_model is None:
+            yield Finding("trainer", "note", "base_model is not set: campaigns need the model that Kohya trains.")
+
+
+def _runpod(settings: Settings) -> Iterator[Finding]:
+    """RunPod is asked only if there is a key for it."""
+    from pixel_lora_pipeline.configured_trainer import runpod_trainer
+    from pixel_lora_pipeline.train.runpod import RunPod, RunPodError
+    from pixel_lora_pipeline.train.trainers import TrainerError
+
+    asked = settings.runpod
+    if settings.trainer == "runpod":
+        try:
+            runpod_trainer(settings)
+        except TrainerError as error:
+            yield Finding("trainer", "fault", str(error))
+        else:
+            yield Finding("trainer", "ok", f"pods of RunPod: {asked.gpu_types[0]}, {asked.cloud}")
+    if settings.runpod_api_key is None:
+        yield Finding("RunPod", "ok", "no key configured: it is never asked anything (RUNPOD_API_KEY)")
+        return
+    try:
+        account = RunPod(settings.runpod_api_key, settings.runpod_url, timeout=_ANSWER_SECONDS)
+        running = [pod for pod in account.pods() if not pod.is_stopped]
+        cost = sum(pod.cost for pod in running)
+        yield Finding("RunPod", "ok", f"the key is valid; {len(running)} pods are not stopped, {cost} US$ an hour")
+        if asked.template_id is not None:
+            template = account.template(asked.template_id)
+            state: Literal["ok", "fault"] = "fault" if template.serverless else "ok"
+            kind = "is for serverless workers, not for pods" if template.serverless else f"runs {template.image}"
+            yield Finding("RunPod", state, f"template {template.id} ({template.name}) {kind}")
+    except RunPodError as error:
+        yield Finding("RunPod", "fault", str(error))
+    if asked.checkpoints_url is not None:
+        yield _place(asked.checkpoints_url, "RunPod")
+
+
+def _place(url: str, subject: str) -> Finding:
+    """Whether a place elsewhere answers; one that says nothing for long does not."""
+    from pixel_lora_pipeline.train.remote import RemoteError, Storage
+
+    finding = Finding(subject, "fault", f"{url} does not answer: check the address and the network.")
+
+    def ask() -> None:
+        nonlocal finding
+        try:
+            if Storage(url).holds_anything():
+                finding = Finding(subject, "ok", f"{url} answers")
+            else:
+                finding = Finding(subject, "note", f"{url} holds nothing: check its name if it should.")
+        except RemoteError as error:
+            finding = Finding(subject, "fault", str(error))
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(_ANSWER_SECONDS)
+    return finding
 
 
 def _suite(settings: Settings) -> Iterator[Finding]:
@@ -173,6 +252,31 @@ def _port(settings: Settings) -> Iterator[Finding]:
         )
     else:
         yield Finding("port", "ok", f"{settings.port} is free")
+
+
+def _costs(settings: Settings) -> Iterator[Finding]:
+    from pixel_lora_pipeline.train.costs import PriceTableError, read_prices
+
+    if settings.costs.prices is not None:
+        try:
+            read_prices(settings.costs.prices)
+        except PriceTableError as error:
+            yield Finding("costs", "fault", str(error))
+            return
+    machine, training = settings.costs.machine, settings.costs.training
+    unknown = [
+        what
+        for what, place in (("of this machine", machine), ("of trainings that others start", training))
+        if place.usd_per_hour is None and (place.provider is None or place.gpu is None)
+    ]
+    if unknown:
+        yield Finding(
+            "costs",
+            "note",
+            f"time is counted, and the price {' and '.join(unknown)} is not known: see [costs] in docs/costs.md",
+        )
+    else:
+        yield Finding("costs", "ok", "this machine and trainings have a price")
 
 
 def _notifications(settings: Settings) -> Iterator[Finding]:

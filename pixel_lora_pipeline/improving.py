@@ -26,6 +26,7 @@ from pixel_lora_pipeline.improve import (
 from pixel_lora_pipeline.improve.pareto import Goal, ParetoFront, pareto_front
 from pixel_lora_pipeline.learn import Principle
 from pixel_lora_pipeline.learning import assess_history, diagnose_run
+from pixel_lora_pipeline.starting_points import starting_point
 from pixel_lora_pipeline.store import Experiment, NothingEvaluatedError, Store, StoredPrediction
 from pixel_lora_pipeline.store.experiments import ENDED, OPEN, UNDER_WAY
 from pixel_lora_pipeline.train.parameter_difference import same_value
@@ -119,6 +120,11 @@ def propose(store: Store, history: TrainingHistory, space: Path | None = None) -
             for known in store.experiments.all()
             if not _is_untouched(known)
         ],
+        starting_point=starting_point(
+            store,
+            history,
+            untouched=frozenset(known.experiment_id for known in store.experiments.all() if _is_untouched(known)),
+        ),
     )
     store.experiments.propose([hypothesis.to_dict() for hypothesis in proposals.hypotheses], _PROPOSER)
     wanted = [hypothesis.parameters for hypothesis in proposals.hypotheses]

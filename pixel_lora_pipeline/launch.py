@@ -5,7 +5,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -49,9 +49,9 @@ def up(settings: Settings, console: Console, *, once: bool = False) -> int:
             "Set PIXEL_LORA_PORT to another one."
         )
         return 2
-    watched = [checkpoints_folder(settings.home)] if demo else [folder.absolute() for folder in settings.watched]
-    watched.append(settings.trainings.absolute())
-    for folder in (*watched, settings.home / "dagster"):
+    places: list[Path | str] = [checkpoints_folder(settings.home)] if demo else settings.watched
+    watched = [place.absolute() if isinstance(place, Path) else place for place in (*places, settings.trainings)]
+    for folder in (*(place for place in watched if isinstance(place, Path)), settings.home / "dagster"):
         folder.mkdir(parents=True, exist_ok=True)
 
     with ExitStack() as stack:
@@ -88,8 +88,8 @@ def up(settings: Settings, console: Console, *, once: bool = False) -> int:
             return 0
 
 
-def child_environment(settings: Settings, database_url: str, watched: list[Path]) -> dict[str, str]:
-    """The environment in which Dagster's processes find the database, our folders and the watched folders."""
+def child_environment(settings: Settings, database_url: str, watched: Sequence[Path | str]) -> dict[str, str]:
+    """The environment in which Dagster's processes find the database, our folders and the watched places."""
     return {
         **os.environ,
         "DATABASE_URL": database_url,
@@ -97,7 +97,7 @@ def child_environment(settings: Settings, database_url: str, watched: list[Path]
         "DAGSTER_HOME": str(PROJECT_ROOT),
         "PIXEL_LORA_HOME": str(settings.home),
         "PIXEL_LORA_DAGSTER_FILES": str(settings.home / "dagster"),
-        "PIXEL_LORA_WATCHED": json.dumps([str(folder) for folder in watched]),
+        "PIXEL_LORA_WATCHED": json.dumps([str(place) for place in watched]),
         "PYTHONUNBUFFERED": "1",
         **({} if settings.watched else {"OMP_NUM_THREADS": _threads_beside_a_training()}),
     }

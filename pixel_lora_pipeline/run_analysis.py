@@ -7,12 +7,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pixel_lora_pipeline.analyze.convergence import Convergence
-from pixel_lora_pipeline.analyze.event_file import EventFileError
-from pixel_lora_pipeline.analyze.loss_log import find_divergence, find_loss_log, read_losses
 from pixel_lora_pipeline.notify import best_epoch, converged, degrading
 from pixel_lora_pipeline.run_evaluations import RunEvaluations
 from pixel_lora_pipeline.run_reports import issues_by_epoch, judge, recommendations
 from pixel_lora_pipeline.store import Message, Store
+from pixel_lora_pipeline.train.event_file import EventFileError
+from pixel_lora_pipeline.train.loss_log import find_divergence, find_loss_log, read_losses
 from pixel_lora_pipeline.train.silence import silent_for
 
 _log = logging.getLogger(__name__)

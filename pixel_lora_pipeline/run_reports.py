@@ -30,9 +30,10 @@ from pixel_lora_pipeline.analyze.report import (
 )
 from pixel_lora_pipeline.analyze.report.content import RunVerdict, WeakSpot
 from pixel_lora_pipeline.analyze.weak_areas import find_areas, sentences
+from pixel_lora_pipeline.cost_lines import costs_of
 from pixel_lora_pipeline.run_evaluations import BASELINE, WITHOUT_LORA, RunEvaluations
 from pixel_lora_pipeline.run_grid import grid_of_run
-from pixel_lora_pipeline.store import EvaluatedEpoch, RowId, RunRow, Store, StoredImage
+from pixel_lora_pipeline.store import EvaluatedEpoch, RowId, Store, StoredImage
 from pixel_lora_pipeline.train.run_identity import slugify
 from pixel_lora_pipeline.whole_file import write_whole
 
@@ -99,7 +100,7 @@ def write_epoch_report(
     categories
         What each prompt tests, by its id, for the weak areas.
     costs
-        None for what `training_runs` knows.
+        None for what was counted of the run.
     """
     images = evaluations.images[evaluations.last.epoch]
     content = EpochContent(
@@ -117,7 +118,7 @@ def write_epoch_report(
         weak_areas=_weak_areas(images, categories),
         strengths=_strengths(evaluations, evaluations.last.epoch),
         recommendations=recommendations(evaluations, verdict),
-        costs=_costs(evaluations.run) if costs is None else costs,
+        costs=costs_of(store, evaluations.run, evaluations.last.epoch) if costs is None else costs,
         made=_made(evaluations, evaluations.last),
     )
     path = _write(folder, evaluations.run.run_name, epoch_report(content))
@@ -155,7 +156,7 @@ def write_run_report(
         weak_areas=_weak_areas(best_images, categories),
         strengths=[found for row in evaluations.epochs for found in _strengths(evaluations, row.epoch)],
         recommendations=recommendations(evaluations, verdict),
-        costs=_costs(evaluations.run) if costs is None else costs,
+        costs=costs_of(store, evaluations.run) if costs is None else costs,
         grid=grid_of_run(store, evaluations),
         epoch_reports={epoch: name for epoch, name in names.items() if (own_folder / name).is_file()},
         made=_made(evaluations, best_row),
@@ -246,15 +247,6 @@ def _strengths(evaluations: RunEvaluations, epoch: int) -> list[OtherStrength]:
         for strength, painted in evaluations.strengths.get(epoch, {}).items()
         if own is not None
     ]
-
-
-def _costs(run: RunRow) -> list[Cost]:
-    costs = []
-    if run.cost_usd is not None:
-        costs.append(Cost("Training so far", f"${run.cost_usd:.2f}"))
-    if run.gpu_seconds is not None:
-        costs.append(Cost("GPU time", f"{run.gpu_seconds / 3600:.1f} h", run.gpu_type or ""))
-    return costs
 
 
 def _made(evaluations: RunEvaluations, row: EvaluatedEpoch) -> dict[str, str]:

@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -13,6 +14,9 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from pixel_lora_pipeline.store import Database, Store, embedded_postgres, migrate
+
+if TYPE_CHECKING:
+    from pixel_lora_pipeline_tests.train.runpod_server import RunPodServer
 
 # Before torch is imported: the models are tiny, and threads that wait for busy cores cost more than they bring.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -82,6 +86,15 @@ def empty_database(postgres: str) -> Iterator[Database]:
 def store(database: Database, tmp_path: Path) -> Store:
     """A store of the test's own."""
     return Store(database.url, tmp_path / "images")
+
+
+@pytest.fixture
+def runpod_server() -> Iterator["RunPodServer"]:
+    """RunPod's REST API v2 on this machine."""
+    from pixel_lora_pipeline_tests.train.runpod_server import runpod_account
+
+    with runpod_account() as account:
+        yield account
 
 
 @contextmanager

@@ -162,6 +162,22 @@ def test_what_follows_a_parameter_is_changed_with_it_and_a_rank_of_none_is_left_
     assert asked["max_train_epochs"] == 8
 
 
+def test_a_training_that_diverged_counts_as_the_worst_also_where_its_first_epochs_are_good(
+    store: Store, tmp_path: Path
+) -> None:
+    campaign, trainer = begin(store), Script(tmp_path)
+    run(store, campaign, trainer, tmp_path, 40.0)
+    diverged = claim(store, campaign)
+    training = autopilot.start(store, trainer, BASE, diverged, read_history(store), tmp_path / "diverged")
+    trainer.stop(training)
+    judged(store, store.experiments.get(diverged.experiment_id), 90.0)
+    outcome = {"failure": "its loss has been no number since step 5", autopilot.DIVERGED: True}
+    store.experiments.record_outcome(diverged.experiment_id, "FAILED", outcome, "autopilot")
+    known = autopilot.known_runs(read_history(store), store.experiments.of_campaign(campaign.campaign_id))
+    scores = dict(zip(known["run_name"], known[autopilot.GOAL], strict=True))
+    assert scores[diverged.output_name] == 40.0, scores
+
+
 def test_experiments_are_never_repeated_and_later_ones_are_predicted(store: Store, tmp_path: Path) -> None:
     campaign, trainer = begin(store, budget_runs=4), Script(tmp_path)
     ended = [run(store, campaign, trainer, tmp_path, score) for score in (50.0, 60.0, 70.0, 65.0)]

@@ -133,8 +133,8 @@ def detect_convergence(
         Earlier runs of the same kind, whose peaks say where this one's may be: a table like `epoch_results`, or
         only the best epoch. A run that was stopped before its peak counts for the peaks that its scores leave open.
     diverged_at
-        First epoch that was saved after the training diverged (see `loss_log`). Its score and those of later epochs
-        do not count, and the training is stopped at once: NaN weights do not recover.
+        First epoch that was saved after the training diverged (see `train.loss_log`). Its score and those of later
+        epochs do not count, and the training is stopped at once: NaN weights do not recover.
 
     Raises
     ------

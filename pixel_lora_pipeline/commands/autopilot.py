@@ -42,7 +42,8 @@ def autopilot(
     config: Annotated[
         Path | None,
         typer.Option(
-            help="Kohya's TOML with what all trainings share, pictures included; by default the demo's.",
+            help="Kohya's TOML with what all trainings share, pictures included; by default, for the embedded trainer, "
+            "the demo's.",
             exists=True,
             dir_okay=False,
         ),
@@ -71,7 +72,7 @@ def autopilot(
                 )
             except CampaignError as error:
                 raise typer.BadParameter(str(error)) from error
-        _tell(store, as_json=as_json)
+        _tell(store, settings, as_json=as_json)
 
 
 @app.command()
@@ -79,61 +80,77 @@ def stop(why: Annotated[str, typer.Option(help="For the record.")] = "") -> None
     """End the campaign: nothing more is started; a training that runs goes on to its end."""
     from pixel_lora_pipeline.configured_store import configured_store
 
-    with configured_store(Settings()) as store:
+    settings = Settings()
+    with configured_store(settings) as store:
         active = store.campaigns.active()
         if active is None:
             raise typer.BadParameter("no campaign is active.")
         store.campaigns.end(active.campaign_id, f"{getuser()} has ended it{f': {why}' if why else '.'}")
-        _tell(store, as_json=False)
+        _tell(store, settings, as_json=False)
 
 
 def _base(settings: Settings, config: Path | None) -> dict[str, Any]:
+    from pixel_lora_pipeline.caption_gate import refuse_faulty_captions
+    from pixel_lora_pipeline.train.trainers import TrainerError
+
+    base = _embedded_base(settings, config) if settings.trainer == "embedded" else _kohya_base(settings, config)
+    try:
+        refuse_faulty_captions(settings, base)
+    except TrainerError as error:
+        raise typer.BadParameter(str(error)) from error
+    return base
+
+
+def _embedded_base(settings: Settings, config: Path | None) -> dict[str, Any]:
     from pixel_lora_pipeline.embedded.demo import prepare_demo
     from pixel_lora_pipeline.embedded.lora_config import ConfigError, load_config
 
     if settings.base_model is not None:
         raise typer.BadParameter(
-            "only the embedded model can be trained by itself so far: leave base_model out, or train by hand and let "
-            "the pipeline evaluate it."
+            "the embedded trainer trains the embedded model only: set trainer = 'kohya' and the table [kohya] to train "
+            "base_model (docs/trainers.md), or leave base_model out."
         )
     try:
         read = load_config(config or prepare_demo(settings.home))
     except ConfigError as error:
         raise typer.BadParameter(str(error)) from error
-    base = read.model_dump(mode="json", exclude_unset=True, exclude={"output_name", "output_dir"})
-    _check_captions(base)
+    return read.model_dump(mode="json", exclude_unset=True, exclude={"output_name", "output_dir"})
+
+
+def _kohya_base(settings: Settings, config: Path | None) -> dict[str, Any]:
+    """What trainings of Kohya's share, once it is sure that one could be started with it."""
+    from pixel_lora_pipeline.configured_trainer import check_base
+    from pixel_lora_pipeline.train.trainers import TrainerError
+    from pixel_lora_pipeline.train.trainers.kohya import read_campaign_base
+
+    if config is None:
+        raise typer.BadParameter(
+            f"with trainer = '{settings.trainer}', --config has to say what all trainings share: the TOML that you "
+            "train with."
+        )
+    if settings.base_model is None:
+        raise typer.BadParameter(
+            "base_model is not set: the epochs would be judged by what they do to the embedded model. Set it to the "
+            "model that is trained, or to the one that you use them with."
+        )
+    try:
+        base = read_campaign_base(config, settings.base_model)
+        check_base(settings, base)
+    except TrainerError as error:
+        raise typer.BadParameter(str(error)) from error
     return base
 
 
-def _check_captions(base: dict[str, Any]) -> None:
-    """Refuse to train on captions that would spoil every training of the campaign."""
-    from pixel_lora_pipeline.caption_quality import assess_captions
-    from pixel_lora_pipeline.embedded.loading import WEIGHTS
-    from pixel_lora_pipeline.train.captions import DatasetError
-    from pixel_lora_pipeline.validate.captions.encoders import text_encoders
-
-    if "train_data_dir" not in base:
-        raise typer.BadParameter("train_data_dir is not set: say where the pictures are.")
-    folder = Path(base["train_data_dir"])
-    try:
-        errors = assess_captions(folder, base, text_encoders(WEIGHTS)).errors
-    except DatasetError as error:
-        raise typer.BadParameter(str(error)) from error
-    if errors:
-        raise typer.BadParameter(
-            f"{len(errors)} faults in the captions would spoil every training; the first: {errors[0].message} "
-            f"See `pixel-lora captions check {folder}`."
-        )
-
-
-def _tell(store: "Store", *, as_json: bool) -> None:
+def _tell(store: "Store", settings: Settings, *, as_json: bool) -> None:
     campaign = store.campaigns.newest()
+    waits = None if campaign is None or campaign.state != "ACTIVE" else _reason_to_wait(store, settings, campaign)
     experiments = [] if campaign is None else store.experiments.of_campaign(campaign.campaign_id)
     if as_json:
         print(
             json.dumps(
                 {
                     "campaign": None if campaign is None else asdict(campaign),
+                    "waits": waits,
                     "experiments": [asdict(experiment) for experiment in experiments],
                 },
                 default=str,
@@ -143,6 +160,18 @@ def _tell(store: "Store", *, as_json: bool) -> None:
         console.print("No campaign was begun yet: pixel-lora autopilot --budget-runs 15")
     else:
         _print(campaign, experiments)
+        if waits is not None:
+            console.print(f"[yellow]Waits[/]: {escape(waits)}", soft_wrap=True)
+
+
+def _reason_to_wait(store: "Store", settings: Settings, campaign: "Campaign") -> str | None:
+    """Why there is no money for its next training now."""
+    from datetime import UTC, datetime
+
+    from pixel_lora_pipeline.cost_budgets import reason_to_wait
+    from pixel_lora_pipeline.training_history import read_history
+
+    return reason_to_wait(store, settings.costs, campaign, lambda: read_history(store), datetime.now(UTC))
 
 
 def _print(campaign: "Campaign", experiments: "list[Experiment]") -> None:

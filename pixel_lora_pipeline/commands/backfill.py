@@ -82,7 +82,7 @@ def backfill(
     except (BackfillError, ObservationError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         raise typer.Exit(1) from error
-    unwatched = _unwatched(done, settings.watched)
+    unwatched = _unwatched(done, settings.watched_folders)
     if as_json:
         print(json.dumps(_document(done, unwatched, dry_run), default=str))
     else:

@@ -116,6 +116,7 @@ def _paint(
     settings: Settings, store: "Store", evaluations: "RunEvaluations", epochs: list[int], strengths: list[float]
 ) -> None:
     """The grid's questions once more at other strengths, as far as they are not there yet."""
+    from pixel_lora_pipeline.costs import evaluation_is_counted
     from pixel_lora_pipeline.embedded.loading import WEIGHTS
     from pixel_lora_pipeline.run_grid import paint_at_strength
     from pixel_lora_pipeline.validate import Generator, load_suite
@@ -133,4 +134,5 @@ def _paint(
             strength=strength,
         )
         for epoch in epochs:
-            paint_at_strength(store, suite, evaluations, known[epoch], generator)
+            with evaluation_is_counted(store, settings.costs, evaluations.run.run_id, known[epoch].epoch_id):
+                paint_at_strength(store, suite, evaluations, known[epoch], generator)

@@ -3,8 +3,8 @@
 import dagster as dg
 
 from pixel_lora_pipeline.config import Settings
+from pixel_lora_pipeline.configured_trainer import configured_trainer
 from pixel_lora_pipeline.embedded.loading import WEIGHTS
-from pixel_lora_pipeline.embedded.trainer import EmbeddedTrainer
 from pixel_lora_pipeline.notify import channel_ids
 from pixel_lora_pipeline.store import Store
 from pixel_lora_pipeline.train.trainers import Trainer
@@ -56,10 +56,11 @@ def semantic_scorer_resource(context: dg.InitResourceContext) -> SemanticScorer 
     return None if settings.clip_model is None else SemanticScorer(settings.clip_model)
 
 
-@dg.resource(description="What trains the experiments of a campaign.")
-def trainer_resource() -> Trainer:
-    """The trainer of the embedded model."""
-    return EmbeddedTrainer()
+@dg.resource(required_resource_keys={"settings"}, description="What trains the experiments of a campaign.")
+def trainer_resource(context: dg.InitResourceContext) -> Trainer:
+    """The configured trainer."""
+    settings: Settings = context.resources.settings
+    return configured_trainer(settings)
 
 
 resources = {

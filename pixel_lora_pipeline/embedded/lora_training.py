@@ -159,6 +159,8 @@ def train_lora(
             "pretrained_model_name_or_path": base_model,
             "train_data_dir": images,
             "output_dir": output_dir,
+            # The file beside the checkpoints tells it later, to whoever works in another folder.
+            "network_weights": None if config.network_weights is None else config.network_weights.absolute(),
             "resolution": _agreed("resolution", config.resolution, size),
             "v_parameterization": _agreed("v_parameterization", config.v_parameterization, diffusion.predicts_velocity),
             "seed": secrets.randbelow(2**32) if config.seed is None else config.seed,

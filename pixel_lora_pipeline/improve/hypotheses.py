@@ -29,6 +29,7 @@ from pixel_lora_pipeline.improve.prediction import Prediction, predict_trial_out
 from pixel_lora_pipeline.improve.run_cost import cost_usd, gpu_seconds
 from pixel_lora_pipeline.improve.search_space import SearchSpace
 from pixel_lora_pipeline.improve.separating_runs import separating_runs
+from pixel_lora_pipeline.improve.starting_point import StartingPoint
 from pixel_lora_pipeline.improve.unexplored_parameters import unset_values
 from pixel_lora_pipeline.improve.verdict import Risk
 from pixel_lora_pipeline.improve.wording import listed
@@ -55,10 +56,11 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Proposals:
-    """Ranked experiments, and those that were considered and left out."""
+    """Ranked experiments, those that were considered and left out, and where a training should start."""
 
     hypotheses: tuple[Hypothesis, ...]
     left_out: tuple[LeftOut, ...]
+    starting_point: StartingPoint | None = None
 
 
 def propose_experiments(
@@ -103,6 +105,7 @@ def weigh_experiments(
     n: int = 5,
     tried: Iterable[Mapping[str, Any]] = (),
     seed: int = 0,
+    starting_point: StartingPoint | None = None,
 ) -> Proposals:
     """Propose what to run next, from everything that is known; the same for the same arguments.
 
@@ -136,6 +139,9 @@ def weigh_experiments(
         them. Those that failed, and those that wait.
     seed
         Of everything that is drawn.
+    starting_point
+        Where a training should start. Its experiments answer a question only together: all of them are among the n, or
+        none.
 
     Raises
     ------
@@ -147,17 +153,21 @@ def weigh_experiments(
     situation = _read(history, evidence_by_metric, principles, space, metric, lower_is_better, tried)
     chosen: list[Draft] = []
     left_out: dict[str, LeftOut] = {}
+    arms = () if starting_point is None else starting_point.arms
+    if refused := [(arm, reason) for arm in arms if (reason := situation.objection(arm)) is not None]:
+        left_out.update({arm.title: LeftOut(arm.title, reason) for arm, reason in refused})
+        arms = ()
     for draft in _in_turn(_kinds(situation, diagnoses, n, seed)):
-        if len(chosen) >= n:
+        if len(chosen) >= n - len(arms):
             break
         reason = situation.objection(draft)
         if reason is not None:
             left_out.setdefault(draft.title, LeftOut(draft.title, reason))
         elif not any(_are_alike(draft, other) for other in chosen):
             chosen.append(draft)
-    found = [situation.finished(draft) for draft in chosen]
+    found = [situation.finished(draft) for draft in (*chosen, *arms)]
     found.sort(key=lambda hypothesis: (_PRIORITIES.index(hypothesis.priority), -hypothesis.score, hypothesis.title))
-    return Proposals(tuple(found), tuple(left_out.values()))
+    return Proposals(tuple(found), tuple(left_out.values()), starting_point)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from pixel_lora_pipeline.improve.prediction import Prediction
 from pixel_lora_pipeline.improve.verdict import Risk
 
-Source = Literal["diagnosis", "evidence", "search", "unexplored", "data", "alias", "replicate"]
+Source = Literal["diagnosis", "evidence", "search", "unexplored", "data", "alias", "replicate", "starting point"]
 Priority = Literal["HIGH", "MEDIUM", "LOW"]
 State = Literal["PROPOSED", "PENDING DATA", "REQUIRES DATASET WORK"]
 

@@ -21,6 +21,7 @@ from pixel_lora_pipeline.lab.live import Hub
 from pixel_lora_pipeline.lab.login import Login
 from pixel_lora_pipeline.lab.page import show_database_is_away, show_error
 from pixel_lora_pipeline.lab.pages import ab, compare, dashboard, grid, images, queue, reports, run, vote
+from pixel_lora_pipeline.lab.spending import MonthSpending
 from pixel_lora_pipeline.store import DatabaseError, Store
 
 STATIC: Final = Path(__file__).parent / "static"
@@ -72,5 +73,6 @@ def create_app(
     app.state.store = store
     app.state.hub = hub
     app.state.settings = settings
+    app.state.spending = MonthSpending(store, settings.costs)
     app.state.dagster_address = dagster_address
     return Guard(app, port=settings.port, allowed_hosts=settings.allowed_hosts, login=Login.of(settings))

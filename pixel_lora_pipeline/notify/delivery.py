@@ -47,6 +47,8 @@ _TONES: Final[dict[Event, Literal["info", "success", "warning", "failure"]]] = {
     "degrading": "warning",
     "checkpoint_refused": "warning",
     "budget": "warning",
+    "machine_news": "warning",
+    "machine_alarm": "failure",
     "run_failed": "failure",
     "weekly_report": "info",
     "test": "info",

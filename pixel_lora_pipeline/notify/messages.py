@@ -6,11 +6,12 @@ control characters and without words that call everybody. Markup in them stays t
 
 import re
 import shlex
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Final
 
 from pixel_lora_pipeline.store import Message
+from pixel_lora_pipeline.train.auto_stop import Topic
 from pixel_lora_pipeline.train.errors import printable
 
 _LONGEST_NAME: Final = 80
@@ -197,6 +198,49 @@ def budget_reached(name: str, spent_usd: float, limit_usd: float, share: float, 
         ),
         {"name": name, "spent_usd": spent_usd, "limit_usd": limit_usd, "share": share},
     )
+
+
+def machine_news(
+    machine: str, run_name: str | None, armed_at: datetime, topic: Topic, occasion: str, text: str
+) -> Message:
+    """Something has happened with a machine that the guard watches. Told once for each occasion.
+
+    Parameters
+    ----------
+    machine, run_name
+        Which pod, process or training, and whose run is on it, if that is known.
+    armed_at
+        Since when it is watched: what happens to a machine that was resumed is news again.
+    topic, occasion, text
+        As `News` has them.
+    """
+    name = _line(machine, _LONGEST_NAME)
+    headline, remedy = _MACHINE_NEWS[topic]
+    return Message(
+        "machine_alarm" if topic == "alarm" else "machine_news",
+        f"machine:{machine}:{armed_at.isoformat()}:{topic}:{occasion}",
+        headline.format(name),
+        _paragraphs(
+            f"{name}{'' if run_name is None else f' (run {_line(run_name, _LONGEST_NAME)})'}: {_line(text)}",
+            f"What to do: {remedy} `pixel-lora auto-stop log {_line(shlex.quote(machine))}` shows every decision.",
+        ),
+        {"machine": machine, "run": run_name, "topic": topic, "occasion": occasion},
+    )
+
+
+_MACHINE_NEWS: Final[dict[Topic, tuple[str, str]]] = {
+    "warning": (
+        "{} has used up most of its limit",
+        "nothing yet. At the limit it is stopped, or you are told, as auto_stop.mode says.",
+    ),
+    "advice": ("{} should be stopped", "stop it yourself: the guard may not."),
+    "alarm": ("{} still runs, and should not", "stop it yourself, now, in its provider's console."),
+    "unreadable": ("{} cannot be watched properly", "see whether it still runs, and put right what is said here."),
+    "refused": ("{} should be stopped, but is locked", "unlock it in its provider's console, or stop it yourself."),
+    "withdrawn": ("{} was to be stopped and may still run", "see whether it still runs, and stop it yourself."),
+    "stopped": ("{} was stopped", "nothing. Its disk is kept, and may cost something; resume it to go on."),
+    "gone": ("{} is gone", "nothing, if you have terminated it yourself; else ask its provider."),
+}
 
 
 def weekly_report(week_begins: date, summary: str, report: Path) -> Message:

@@ -14,7 +14,10 @@ from pixel_lora_pipeline.store.ab_tests import (
     VoteRefusedError,
 )
 from pixel_lora_pipeline.store.analyses import Analyses, DueRun
+from pixel_lora_pipeline.store.auto_stop import AutoStop, AutoStopError, KillSwitch, StopDecision, WatchedMachine
 from pixel_lora_pipeline.store.baselines import Baseline, Baselines, NoBaselineError
+from pixel_lora_pipeline.store.billing_records import BillingRecords
+from pixel_lora_pipeline.store.budgets import Budget, Budgets
 from pixel_lora_pipeline.store.campaigns import Campaign, CampaignError, Campaigns
 from pixel_lora_pipeline.store.captions import CaptionBatch, CaptionRow, Captions, CaptionVersion, SyncedCaptions
 from pixel_lora_pipeline.store.checkpoints import Checkpoints, StoredCheckpoint, UnknownCheckpointError
@@ -30,12 +33,15 @@ from pixel_lora_pipeline.store.experiments import (
     ExperimentStateError,
     UnknownExperimentError,
 )
+from pixel_lora_pipeline.store.gpu_prices import GpuPrices
+from pixel_lora_pipeline.store.gpu_usage import GpuUsage, Subject, TimedRun
 from pixel_lora_pipeline.store.image_store import ImageStore, ImageStoreError
 from pixel_lora_pipeline.store.images import Images, StoredImage, TestImage, fingerprint_hash
 from pixel_lora_pipeline.store.kept_connections import KeptConnections
 from pixel_lora_pipeline.store.knowledge import Knowledge, StoredReport
 from pixel_lora_pipeline.store.lab_events import LabEvents
 from pixel_lora_pipeline.store.landed_files import LandedFile, LandedFiles, UnknownFileError
+from pixel_lora_pipeline.store.lineage import Lineage, LineageError, RunOrigin
 from pixel_lora_pipeline.store.metrics_versions import MeasuredEpoch, MetricsVersions
 from pixel_lora_pipeline.store.migrations import MigrationError, SchemaState, check, migrate
 from pixel_lora_pipeline.store.notifications import Event, Message, Notification, Notifications
@@ -64,8 +70,13 @@ __all__ = [
     "ABTestEndedError",
     "ABTests",
     "Analyses",
+    "AutoStop",
+    "AutoStopError",
     "Baseline",
     "Baselines",
+    "BillingRecords",
+    "Budget",
+    "Budgets",
     "Campaign",
     "CampaignError",
     "Campaigns",
@@ -95,14 +106,19 @@ __all__ = [
     "ExperimentStateError",
     "Experiments",
     "ExplainedImage",
+    "GpuPrices",
+    "GpuUsage",
     "ImageStore",
     "ImageStoreError",
     "Images",
     "JudgeError",
+    "KillSwitch",
     "Knowledge",
     "LabEvents",
     "LandedFile",
     "LandedFiles",
+    "Lineage",
+    "LineageError",
     "MeasuredEpoch",
     "Message",
     "MetricsVersions",
@@ -120,6 +136,7 @@ __all__ = [
     "ReleaseFolder",
     "Results",
     "RowId",
+    "RunOrigin",
     "RunResult",
     "RunRow",
     "RunSummary",
@@ -127,14 +144,17 @@ __all__ = [
     "SchemaState",
     "ShownImage",
     "ShownPair",
+    "StopDecision",
     "Store",
     "StoredCheckpoint",
     "StoredImage",
     "StoredPrediction",
     "StoredReport",
+    "Subject",
     "Suites",
     "SyncedCaptions",
     "TestImage",
+    "TimedRun",
     "Trouble",
     "UnknownABTestError",
     "UnknownCheckpointError",
@@ -144,6 +164,7 @@ __all__ = [
     "UnknownRunError",
     "UnknownSuiteError",
     "VoteRefusedError",
+    "WatchedMachine",
     "check",
     "dagster_url",
     "dump_database",
@@ -182,6 +203,8 @@ class Store:
         self.ab_tests = ABTests(self.database)
         self.analyses = Analyses(self.database)
         self.baselines = Baselines(self.database)
+        self.billing_records = BillingRecords(self.database)
+        self.budgets = Budgets(self.database)
         self.campaigns = Campaigns(self.database)
         self.captions = Captions(self.database)
         self.checkpoints = Checkpoints(self.database)
@@ -191,13 +214,17 @@ class Store:
         self.images = Images(self.database, self.image_files)
         self.metrics_versions = MetricsVersions(self.database)
         self.notifications = Notifications(self.database, channels)
+        self.auto_stop = AutoStop(self.database, self.notifications)
         self.conclusions = Conclusions(self.database, self.notifications)
         self.experiments = Experiments(self.database)
         self.predictions = Predictions(self.database)
+        self.gpu_prices = GpuPrices(self.database)
+        self.gpu_usage = GpuUsage(self.database)
         self.runs = Runs(self.database)
         self.results = Results(self.database)
         self.knowledge = Knowledge(self.database, self.notifications)
         self.quarantine = Quarantine(self.database, self.notifications)
         self.landed_files = LandedFiles(self.database)
         self.lab_events = LabEvents(self.database)
+        self.lineage = Lineage(self.database)
         self.overview = Overview(self.database)

@@ -98,8 +98,8 @@ class Campaigns:
             row = connection.execute(f"{_ROWS} WHERE state = 'ACTIVE'").fetchone()
             return None if row is None else Campaign(**row)
 
-    def get(self, campaign_id: RowId | None) -> Campaign:
-        """One of them.
+    def get(self, campaign_id: RowId | str | None) -> Campaign:
+        """One of them; its id may be text.
 
         Raises
         ------

@@ -27,6 +27,7 @@ _PARAMETER_COLUMNS = (
 )  # fmt: skip
 
 _BETWEEN_EPOCHS = re.compile(r"-step\d+$")  # ends the partition key of a file saved within an epoch
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _NEW_RUN_LOCK = 7_315_041_903  # beside the migrations' lock
 
 _STATUSES_BY_CHECKPOINTS = (None, "", "training")  # from then on: completed, or what people say
@@ -164,12 +165,30 @@ def _free_name(connection: psycopg.Connection[DictRow], run: "RunIdentity") -> s
 
 def _started(run: "RunIdentity") -> datetime:
     """When the training began; now, if its header does not say or claims a time that no calendar has."""
-    if run.started_at is None:
-        return datetime.now(UTC)
+    return moment(run.started_at) or datetime.now(UTC)
+
+
+def _saved_at(checkpoint: "Checkpoint") -> datetime | None:
+    """When the file was written, by its header."""
+    finished = checkpoint.parameters.get("training_finished_at")
+    return None if finished is None else moment(finished.value)
+
+
+def _model_hash(checkpoint: "Checkpoint") -> str | None:
+    """SHA-256 of the weights, as the header claims it; None for a claim that is no such hash."""
+    claimed = checkpoint.parameters.get("model_hash")
+    text = None if claimed is None else str(claimed.value).lower()
+    return text if text is not None and _SHA256.fullmatch(text) else None
+
+
+def moment(unix_seconds: Any) -> datetime | None:
+    """A time as headers have it; None for what is no time, or one that no calendar has."""
+    if not isinstance(unix_seconds, int | float) or isinstance(unix_seconds, bool):
+        return None
     try:
-        return datetime.fromtimestamp(run.started_at, UTC)
+        return datetime.fromtimestamp(unix_seconds, UTC)
     except (OverflowError, ValueError, OSError):
-        return datetime.now(UTC)
+        return None
 
 
 def _write_epoch(
@@ -185,6 +204,8 @@ def _write_epoch(
         "signature": checkpoint.signature,
         "partition_key": checkpoint.partition_key,
         "is_final": checkpoint.is_final,
+        "saved_at": _saved_at(checkpoint),
+        "model_hash": _model_hash(checkpoint),
         "whole_epoch": _BETWEEN_EPOCHS.search(checkpoint.partition_key) is None,
     }
     row = connection.execute(
@@ -217,7 +238,8 @@ def _write_epoch(
         UPDATE epoch_results SET
             step = %(step)s, checkpoint_sha256 = %(sha256)s, checkpoint_path = %(path)s,
             checkpoint_size = %(size)s, checkpoint_signature = %(signature)s,
-            partition_key = %(partition_key)s, is_final = %(is_final)s,
+            partition_key = %(partition_key)s, is_final = %(is_final)s, saved_at = %(saved_at)s,
+            model_hash = %(model_hash)s,
             registered_at = clock_timestamp(), superseded_at = NULL,
             evaluation_status = coalesce(evaluation_status, 'registered')
         WHERE id = %(id)s

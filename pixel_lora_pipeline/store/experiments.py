@@ -179,8 +179,8 @@ class Experiments:
             )
             return [Experiment(**row) for row in rows]
 
-    def get(self, experiment_id: RowId) -> Experiment:
-        """One of them.
+    def get(self, experiment_id: RowId | str) -> Experiment:
+        """One of them; its id may be text.
 
         Raises
         ------

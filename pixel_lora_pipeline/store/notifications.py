@@ -18,7 +18,16 @@ from pixel_lora_pipeline.store.database import Database, RowId
 from pixel_lora_pipeline.store.values import clean_text, jsonb
 
 Event = Literal[
-    "converged", "degrading", "best_epoch", "checkpoint_refused", "run_failed", "budget", "weekly_report", "test"
+    "converged",
+    "degrading",
+    "best_epoch",
+    "checkpoint_refused",
+    "run_failed",
+    "budget",
+    "machine_news",
+    "machine_alarm",
+    "weekly_report",
+    "test",
 ]
 State = Literal["pending", "sent", "dead"]
 

@@ -22,7 +22,8 @@ _PAINTED: Final = "fingerprint_hash IS NOT NULL AND image_sha256 IS NOT NULL AND
 _RUNS: Final = f"""
     SELECT run.id AS run_id, coalesce(run.run_name, 'run ' || run.id) AS run_name, run.status,
            run.planned_epochs, run.convergence, run.quality_score,
-           run.overall_verdict, run.base_model, run.gpu_type, run.gpu_seconds, run.cost_usd, run.last_checkpoint_at,
+           run.overall_verdict, run.base_model, run.gpu_type, run.gpu_seconds, run.cost_usd, run.cost_counted,
+           run.last_checkpoint_at,
            run.report IS NOT NULL AS has_report, coalesce(course.scores, '[]') AS scores, course.latest_epoch
     FROM ({{runs}}) run
     LEFT JOIN LATERAL (
@@ -48,6 +49,8 @@ class RunSummary:
         The verdict as it was stored last; None if there is none yet.
     quality_score
         By a person; of whatever type an older table has it.
+    cost_counted
+        What was counted of it, see `GpuUsage.record_counted`; None if it never was.
     scores
         Epoch and overall score, 0-100, of the measured epochs in order.
     latest_epoch
@@ -65,6 +68,7 @@ class RunSummary:
     gpu_type: str | None
     gpu_seconds: float | None
     cost_usd: Decimal | None
+    cost_counted: dict[str, Any] | None
     last_checkpoint_at: datetime | None
     has_report: bool
     scores: list[tuple[int, float]]

@@ -15,6 +15,9 @@ from pixel_lora_pipeline.train.safetensors_file import (
 
 CHUNK_BYTES: Final = 8 * 1024**2
 
+NOT_FINITE: Final = "NaN or infinity"
+"""Is part of what is said of a training that diverged, and of nothing else."""
+
 # A floating-point number with all exponent bits set is NaN or infinite: type to read it as, and these bits.
 _EXPONENTS: Final[dict[str, tuple[type[np.unsignedinteger[Any]], int]]] = {
     "F16": (np.uint16, 0x7C00),
@@ -50,7 +53,7 @@ def verify_weights(path: Path, root: Path | None = None) -> None:
     if broken:
         raise CheckpointError(
             path,
-            f"holds {broken} tensors with NaN or infinity (of {count})",
+            f"holds {broken} tensors with {NOT_FINITE} (of {count})",
             "The training diverged: look at its loss, lower the learning rate or set max_grad_norm. "
             "The file was set aside, nothing was evaluated.",
         )

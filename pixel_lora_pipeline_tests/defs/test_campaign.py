@@ -129,3 +129,25 @@ def test_a_training_of_the_embedded_model_is_chosen_started_and_watched_to_its_e
     names = sorted(path.name for path in Settings().trainings.rglob("*.safetensors"))
     assert names == [f"{experiment.output_name}-000001.safetensors", f"{experiment.output_name}.safetensors"]
     assert read_checkpoint(Settings().trainings / experiment.output_name / names[1]).run.name == experiment.output_name
+
+
+def test_captions_that_would_spoil_a_training_stop_it_before_it_starts(
+    instance: dg.DagsterInstance, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", store.database.url)
+    monkeypatch.setenv("PIXEL_LORA_HOME", str(tmp_path))
+    pictures = tmp_path / "data" / "1_sprites"
+    write_demo_dataset(pictures, count=4, seed=5)
+    base = {"train_data_dir": str(tmp_path / "data"), "caption_extension": ".txt", "network_dim": 4}
+    begun = store.campaigns.begin(base, budget_runs=1, most_running=1, needs_approval=False, target=None, by="somebody")
+    # Faultless when the campaign began, and changed since.
+    caption = min(pictures.glob("*.txt"))
+    caption.write_text(caption.read_text(encoding="utf-8") + ", hair #ff00gg", encoding="utf-8")
+    queued(store, 8)
+    result = defs().resolve_job_def("train_next").execute_in_process(instance=instance, raise_on_error=False)
+    assert not result.success
+    (experiment,) = store.experiments.of_campaign(begun.campaign_id)
+    assert experiment.state == "FAILED"
+    assert experiment.outcome is not None
+    assert "#ff00gg" in experiment.outcome["failure"] and "captions check" in experiment.outcome["failure"]
+    assert not (tmp_path / "trainings").exists(), "something was started"

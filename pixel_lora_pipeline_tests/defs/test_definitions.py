@@ -25,6 +25,8 @@ def test_every_asset_can_be_understood_in_the_ui() -> None:
         "search_study",
         "run_trade_offs",
         "caption_quality",
+        "training_progress",
+        "costs",
     }
     for spec in specs:
         assert spec.description, f"{spec.key} has no description"

@@ -7,6 +7,8 @@ import torch
 
 from pixel_lora_pipeline.embedded import load_pipeline, train_lora
 from pixel_lora_pipeline.embedded.lora_config import ConfigError
+from pixel_lora_pipeline.lineage import trace_lineage
+from pixel_lora_pipeline.store import Store
 from pixel_lora_pipeline.train.checkpoint import read_checkpoint
 from pixel_lora_pipeline.validate.base_model import BaseModelError
 from pixel_lora_pipeline_tests.embedded.conftest import SPRITES, Run, Train, distance
@@ -220,6 +222,20 @@ def test_a_training_goes_on_from_a_lora(train: Train) -> None:
     first = train(max_train_epochs=6)
     on = train(network_weights=str(first.checkpoints[-1]), learning_rate=1e-9)
     assert distance(on.weights(), first.weights()) < 1e-5
+    # Kohya's header does not say it; the file beside does.
+    told = read_checkpoint(on.checkpoints[-1]).parameters["network_weights"]
+    assert (told.value, told.source) == (str(first.checkpoints[-1]), "sidecar")
+    assert "ss_network_weights" not in on.header()
+
+
+def test_a_training_from_a_checkpoint_is_known_to_come_from_it(train: Train, store: Store) -> None:
+    first = train(max_train_epochs=2, output_name="first")
+    on = train(max_train_epochs=1, network_weights=str(first.checkpoints[0]), output_name="second")
+    for checkpoint in (*on.checkpoints, *first.checkpoints):
+        store.checkpoints.register(read_checkpoint(checkpoint))
+    trace_lineage(store)
+    found = store.lineage.origin(store.conclusions.run("second").run_id)
+    assert (found.parent_name, found.parent_epoch, found.confidence) == ("first", 1, "certain")
 
 
 def test_a_training_learns(train: Train) -> None:

@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -9,6 +9,8 @@ from pixel_lora_pipeline.store import Message
 
 REASON = "No new smoothed best for two epochs."
 
+ARMED = datetime(2026, 11, 30, 12, tzinfo=UTC)
+
 # Each event, told of whatever name a file or a run may have.
 BUILDERS: dict[str, Callable[[str], Message]] = {
     "converged": lambda name: notify.converged(name, 6, (5, 7), 0.87, REASON, Path("/reports") / name),
@@ -17,6 +19,10 @@ BUILDERS: dict[str, Callable[[str], Message]] = {
     "checkpoint_refused": lambda name: notify.checkpoint_refused(Path("/w") / name, "sig", f"is {name}", f"Do {name}."),
     "run_failed": lambda name: notify.run_failed("1234", "evaluate_checkpoint", name, "test_images", name),
     "budget": lambda name: notify.budget_reached(name, 41.5, 50.0, 0.8, "Nothing was stopped: raise the limit."),
+    "machine_news": lambda name: notify.machine_news(
+        name, name, ARMED, "stopped", "stopped", f"It has stopped: {name}"
+    ),
+    "machine_alarm": lambda name: notify.machine_news(name, None, ARMED, "alarm", "1", f"It ignores the stop: {name}"),
     "weekly_report": lambda name: notify.weekly_report(date(2026, 11, 23), f"New: {name}", Path("/reports/w48.html")),
 }
 
@@ -56,6 +62,8 @@ def test_whatever_a_name_holds_the_message_can_be_sent(event: str, name: str) ->
         ("checkpoint_refused", ["is portraits", "Do portraits.", "/w/portraits"]),
         ("run_failed", ["1234", "test_images", "evaluate_checkpoint"]),
         ("budget", ["41.50 of 50.00", "raise the limit"]),
+        ("machine_news", ["portraits (run portraits): It has stopped", "auto-stop log portraits"]),
+        ("machine_alarm", ["It ignores the stop", "stop it yourself, now"]),
         ("weekly_report", ["New: portraits", "/reports/w48.html"]),
     ],
 )
@@ -88,3 +96,12 @@ def test_only_the_first_line_of_an_error_is_told() -> None:
     assert "the disk is full" in message.body
     assert "line 3" not in message.body
     assert message.subject == "job failed"
+
+
+def test_what_happens_to_a_machine_is_news_again_when_it_was_resumed() -> None:
+    def stopped(armed_at: datetime, occasion: str = "stopped") -> str:
+        return notify.machine_news("p0d", None, armed_at, "stopped", occasion, "It has stopped.").dedup_key
+
+    assert stopped(ARMED) == stopped(ARMED)
+    assert stopped(ARMED) != stopped(ARMED + timedelta(hours=1))
+    assert stopped(ARMED) != stopped(ARMED, "again")

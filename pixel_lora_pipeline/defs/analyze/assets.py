@@ -9,8 +9,10 @@ from pixel_lora_pipeline.config import Settings
 from pixel_lora_pipeline.defs.analyze.metadata import convergence_metadata
 from pixel_lora_pipeline.defs.execution import OWNERS, retry_transient_faults
 from pixel_lora_pipeline.defs.partitions import training_runs
+from pixel_lora_pipeline.defs.train.lineage_metadata import lineage_metadata
 from pixel_lora_pipeline.defs.validate.assets import epoch_evaluation
 from pixel_lora_pipeline.finer_looks import ask_for_finer_looks
+from pixel_lora_pipeline.lineage import family
 from pixel_lora_pipeline.run_analysis import conclude, verdict_on
 from pixel_lora_pipeline.run_evaluations import read_run
 from pixel_lora_pipeline.run_reports import write_epoch_report, write_run_report
@@ -37,7 +39,7 @@ def convergence(
     if settings.depth.finer_where_undecided and verdict.best_epoch_interval is not None:
         ask_for_finer_looks(store, run_id, verdict.best_epoch_interval, verdict.probability_of_gain)
     store.analyses.finish(run_id, measured_at)
-    return dg.MaterializeResult(metadata=convergence_metadata(verdict))
+    return dg.MaterializeResult(metadata=convergence_metadata(verdict) | lineage_metadata(family(store, run_id)))
 
 
 @dg.asset(

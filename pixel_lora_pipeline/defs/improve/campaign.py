@@ -1,13 +1,19 @@
 """The loop closed: trainings that are chosen, started, watched and stopped, one after the other."""
 
 import socket
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 import dagster as dg
 
 from pixel_lora_pipeline import autopilot
+from pixel_lora_pipeline.caption_gate import refuse_faulty_captions
 from pixel_lora_pipeline.config import Settings
+from pixel_lora_pipeline.cost_budgets import reason_to_wait
+from pixel_lora_pipeline.costs import record_training_on_this_machine
 from pixel_lora_pipeline.defs.execution import HOST_TAG
+from pixel_lora_pipeline.defs.improve.training_messages import reported_progress
 from pixel_lora_pipeline.improving import campaign_space
 from pixel_lora_pipeline.store import Campaign, Store
 from pixel_lora_pipeline.store.experiments import UNDER_WAY
@@ -43,6 +49,10 @@ def train_experiment(
         if active is None:
             context.log.info("No campaign is active: nothing is started")
             return
+        reason = reason_to_wait(store, settings.costs, active, lambda: history, datetime.now(UTC))
+        if reason is not None:
+            context.log.info(reason)
+            return
         space = campaign_space(settings.search_space, settings.base_model)
         claimed = autopilot.claim_next(store, active, history, space, context.run_id)
         if claimed is None:
@@ -53,8 +63,27 @@ def train_experiment(
     base = store.campaigns.get(experiment.campaign_id).base
     folder = settings.trainings / str(experiment.output_name)
     try:
-        training = autopilot.start(store, trainer, base, experiment, history, folder)
-        autopilot.follow(store, trainer, experiment, training, context.log.info)
+        check = partial(refuse_faulty_captions, settings)
+        training = autopilot.start(store, trainer, base, experiment, history, folder, check)
+        count = partial(record_training_on_this_machine, store, settings.costs, experiment.experiment_id, training)
+        for note in training.get("notes", []):
+            context.log.warning(note)
+        with reported_progress(context, trainer, training) as keep_reported:
+
+            def at_every_look() -> None:
+                count()
+                if keep_reported is not None:
+                    keep_reported()
+
+            autopilot.follow(
+                store,
+                trainer,
+                experiment,
+                training,
+                context.log.info,
+                count=at_every_look,
+                tells_progress=keep_reported is None,
+            )
     except TrainerError as error:
         raise dg.Failure(str(error)) from error
     except dg.DagsterExecutionInterruptedError:
@@ -94,6 +123,10 @@ def campaign(
         )
         if reason is None:
             requests = _next_trainings(context.instance, active, store)
+            if requests:
+                waits = reason_to_wait(store, settings.costs, active, partial(read_history, store), datetime.now(UTC))
+                if waits is not None:
+                    return dg.SkipReason(waits)
         else:
             store.campaigns.end(active.campaign_id, reason)
             return dg.SkipReason(f"The campaign is over. {reason}")

@@ -10,6 +10,7 @@ from pixel_lora_pipeline.defs.validate.metadata import picture
 from pixel_lora_pipeline.improve import Calibration, CampaignVerdict, Proposals
 from pixel_lora_pipeline.improve.pareto import Goal, ParetoFront
 from pixel_lora_pipeline.improve.pareto_picture import pareto_picture
+from pixel_lora_pipeline.improve.starting_point import StartingPoint
 from pixel_lora_pipeline.store import Experiment
 
 
@@ -34,6 +35,18 @@ def proposals_metadata(proposals: Proposals) -> dict[str, dg.MetadataValue[Any]]
         "n_proposed": dg.MetadataValue.float(float(len(rows))),
         **({"experiments": dg.MetadataValue.table(rows)} if rows else {}),
         **({"left_out": dg.MetadataValue.table(left_out)} if left_out else {}),
+        **({} if proposals.starting_point is None else _starting_point(proposals.starting_point)),
+    }
+
+
+def _starting_point(found: StartingPoint) -> dict[str, dg.MetadataValue[Any]]:
+    """Where to start, and the gain that speaks for it."""
+    gain = found.gain
+    numbers = {"starting_gain": gain.gain, "n_from_checkpoint": gain.n_treated, "n_from_base": gain.n_others}
+    return {
+        "starting_point": dg.MetadataValue.text(f"{found.start}: {found.reason}"),
+        **({"starting_epoch": dg.MetadataValue.text(found.epoch_reason)} if found.epoch_reason else {}),
+        **{name: dg.MetadataValue.float(float(value)) for name, value in numbers.items() if value is not None},
     }
 
 

@@ -40,7 +40,7 @@ def checkpoint_files(
     repeated, and the run key holds the content's signature, so that a repetition starts nothing twice.
     """
     found = find_landings(
-        settings.watched,
+        settings.watched_folders,
         store.landed_files.settled(),
         now=time.time(),
         required_width=cross_attention_width(settings.base_model or WEIGHTS),

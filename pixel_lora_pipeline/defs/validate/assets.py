@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from pixel_lora_pipeline.config import Settings
+from pixel_lora_pipeline.costs import evaluation_is_counted
 from pixel_lora_pipeline.defs.execution import GPU_POOL, GPU_QUEUE_TAG, OWNERS, retry_transient_faults
 from pixel_lora_pipeline.defs.partitions import checkpoints
 from pixel_lora_pipeline.defs.refusal import refused
@@ -43,20 +44,22 @@ def test_images(
     store.suites.add(suite.name, suite.version, suite.to_content())
     requests = suite.at_depth(depth).requests(base_kind(settings.base_model))
     known = store.images.known_fingerprints(checkpoint.epoch_id)
-    try:
-        for batch in generator.generate_batches(Path(checkpoint.path), requests, skip=known):
-            store.images.add(checkpoint.epoch_id, [TestImage.of(image, suite.name, suite.version) for image in batch])
-    except LoraError as error:
-        raise refused(store, store.landed_files.newest(context.partition_key), error) from error
-    for reference in references(store, checkpoint):
+    with evaluation_is_counted(store, settings.costs, checkpoint.training_run_id, checkpoint.epoch_id):
         try:
-            for batch in generator.generate_batches(
-                reference.checkpoint, requests, skip=store.images.known_fingerprints(reference.epoch_id)
-            ):
+            for batch in generator.generate_batches(Path(checkpoint.path), requests, skip=known):
                 images = [TestImage.of(image, suite.name, suite.version) for image in batch]
-                store.images.add(reference.epoch_id, images)
-        except LoraError as error:  # it was made for another base model, or its file is gone
-            context.log.warning(f"Without the baseline to compare with: {error}")
+                store.images.add(checkpoint.epoch_id, images)
+        except LoraError as error:
+            raise refused(store, store.landed_files.newest(context.partition_key), error) from error
+        for reference in references(store, checkpoint):
+            try:
+                for batch in generator.generate_batches(
+                    reference.checkpoint, requests, skip=store.images.known_fingerprints(reference.epoch_id)
+                ):
+                    images = [TestImage.of(image, suite.name, suite.version) for image in batch]
+                    store.images.add(reference.epoch_id, images)
+            except LoraError as error:  # it was made for another base model, or its file is gone
+                context.log.warning(f"Without the baseline to compare with: {error}")
     store.epochs.set_status(checkpoint.epoch_id, "generated")
     full = len(suite.requests(base_kind(settings.base_model)))
     return dg.MaterializeResult(metadata=images_metadata(answers(store, settings, suite, checkpoint), depth, full))

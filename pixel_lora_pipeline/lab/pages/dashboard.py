@@ -1,17 +1,20 @@
 """The first page: all runs, what is going on, and what wants attention."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from pixel_lora_pipeline.cost_budgets import budget_of_month
 from pixel_lora_pipeline.lab.chart import sparkline
 from pixel_lora_pipeline.lab.page import render, store_of
 from pixel_lora_pipeline.lab.pages.run import first_seeds
 from pixel_lora_pipeline.lab.verdict import ShownVerdict, shown_verdict
 from pixel_lora_pipeline.store import RunSummary
+from pixel_lora_pipeline.train.costs.usage import month_of
 
 RUNS_A_PAGE: Final = 50
 
@@ -98,7 +101,18 @@ def _now(request: Request) -> dict[str, Any]:
         "troubles": store.overview.trouble(_MOST_TROUBLES),
         "baseline": store.baselines.current(),
         "reports": store.overview.impact_reports(_MOST_REPORTS),
+        **_money(request),
     }
+
+
+def _money(request: Request) -> dict[str, Any]:
+    """What this month has cost, and of how much; nothing where no use of a machine was ever counted."""
+    store, state = store_of(request), request.app.state
+    spent = state.spending.latest() if store.gpu_usage.machines() else None
+    if spent is None:
+        return {"month": None}
+    month = month_of(datetime.now(UTC))
+    return {"month": month, "spent": spent, "budget": budget_of_month(store, state.settings.costs, month, spent)}
 
 
 routes = [

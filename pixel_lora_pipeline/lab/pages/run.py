@@ -8,9 +8,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from pixel_lora_pipeline.analyze.comparison import Comparison
 from pixel_lora_pipeline.lab.chart import Chart, Point, Series, progress_chart
+from pixel_lora_pipeline.lab.family_chart import family_chart
 from pixel_lora_pipeline.lab.page import render, store_of
 from pixel_lora_pipeline.lab.verdict import shown_verdict
+from pixel_lora_pipeline.lineage import Gain, family, gain_over_parent, how_known
 from pixel_lora_pipeline.store import EpochSummary, RunSummary, ShownImage, UnknownRunError
 
 METRICS = (
@@ -79,6 +82,8 @@ def _shown(request: Request) -> dict[str, Any]:
     epochs = store.overview.epochs(run.run_id)
     verdict = shown_verdict(run)
     measured = [epoch for epoch in epochs if epoch.metrics is not None]
+    relatives = family(store, run.run_id, with_gains=False)
+    own = next(relative.origin for relative in relatives if relative.generation == 0)
     last = measured[-1] if measured else None
     chart: Chart | None = progress_chart(
         f"Score of {run.run_name} by epoch",
@@ -93,9 +98,26 @@ def _shown(request: Request) -> dict[str, Any]:
         "last": last,
         "images": [] if last is None else first_seeds(store.overview.images([last.epoch_id])),
         "chart": chart,
+        "own": own,
+        "gain": _gains(gain_over_parent(store, own)),
+        "family": family_chart(relatives),
+        "how_known": how_known,
         "metrics": METRICS,
         "number": number,
+        "costs": (run.cost_counted or {}).get("epochs"),
+        "evaluated": (run.cost_counted or {}).get("evaluation"),
     }
+
+
+def _gains(gain: Gain | None) -> list[tuple[str, Comparison]]:
+    """The comparisons with a run's parent that there are, with what they tell."""
+    if gain is None:
+        return []
+    told = (
+        ("Its best epoch against its parent's", gain.over_best),
+        ("Against the one it started from", gain.over_start),
+    )
+    return [(said, comparison) for said, comparison in told if comparison is not None]
 
 
 def _interval(metrics: dict[str, Any] | None) -> tuple[float | None, float | None]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 
 class TrainerError(RuntimeError):
@@ -24,12 +24,15 @@ class TrainingState:
         Why it ended before that, in the trainer's own words; None while it runs, and if it is complete.
     progress
         As the trainer tells it last: a line for people. Empty if it has said nothing yet.
+    has_diverged
+        Whether it was given up because its loss is no number any more: what it saved before is not what it was to be.
     """
 
     is_running: bool
     is_complete: bool
     failure: str | None
     progress: str
+    has_diverged: bool = False
 
 
 class Trainer(Protocol):
@@ -66,4 +69,22 @@ class Trainer(Protocol):
         ------
         TrainerError
             If it does not stop.
+        """
+
+
+@runtime_checkable
+class ReportingTrainer(Trainer, Protocol):
+    """A trainer that has a training's progress reported while it runs, as messages of Dagster Pipes."""
+
+    def messages(self, training: Mapping[str, Any]) -> Path:
+        """The file that the messages are added to: it is kept, so that whoever takes over reads on."""
+
+    def report(self, training: Mapping[str, Any], environment: Mapping[str, str]) -> None:
+        """See to it that somebody reports: a process of its own, which is started unless there is one. It may die,
+        and costs little to ask for again.
+
+        Parameters
+        ----------
+        environment
+            Variables by which Dagster Pipes tells that process where the messages go.
         """

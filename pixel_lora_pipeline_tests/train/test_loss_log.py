@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pixel_lora_pipeline.analyze import EventFileError, find_divergence, find_loss_log, read_losses
-from pixel_lora_pipeline.analyze.event_file import read_scalars
+from pixel_lora_pipeline.train.event_file import EventFileError, read_scalars
+from pixel_lora_pipeline.train.loss_log import find_divergence, find_loss_log, read_losses
 
 # Written by PyTorch's SummaryWriter with the tags that Kohya's trainer uses: 12 steps, the loss NaN at step 3 alone and
 # from step 8 on, and the averages NaN from step 3 on.

@@ -76,22 +76,36 @@ def read_scalars(path: Path) -> Iterator[Scalar]:
     OSError
         If the file cannot be read.
     """
-    with path.open("rb") as file:
-        for offset, record in _records(path, file):
-            event = _EVENT()
-            try:
-                event.ParseFromString(record)
-            except message.DecodeError:
-                raise EventFileError(path, offset, "holds a record that is no event") from None
-            for value in event.summary.value:
-                if value.HasField("simple_value"):
-                    tag = value.tag.decode("utf-8", "replace")
-                    yield Scalar(tag, event.step, value.simple_value, event.wall_time)
+    return GrowingEventFile(path).new_scalars()
+
+
+class GrowingEventFile:
+    """An event file that a training still writes: each of its scalars is read once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read_to = 0
+
+    def new_scalars(self) -> Iterator[Scalar]:
+        """What was logged since the last call, as `read_scalars`."""
+        with self._path.open("rb") as file:
+            file.seek(self._read_to)
+            for offset, record in _records(self._path, file):
+                event = _EVENT()
+                try:
+                    event.ParseFromString(record)
+                except message.DecodeError:
+                    raise EventFileError(self._path, offset, "holds a record that is no event") from None
+                self._read_to = file.tell()
+                for value in event.summary.value:
+                    if value.HasField("simple_value"):
+                        tag = value.tag.decode("utf-8", "replace")
+                        yield Scalar(tag, event.step, value.simple_value, event.wall_time)
 
 
 def _records(path: Path, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     """Offset and content of each complete record: length, its checksum, content, its checksum."""
-    offset = 0
+    offset = file.tell()
     while len(header := file.read(_HEADER_SIZE)) == _HEADER_SIZE:
         if _masked_checksum(header[: _LENGTH.size]) != _CHECKSUM.unpack(header[_LENGTH.size :])[0]:
             raise EventFileError(path, offset, "has a wrong checksum of a length")

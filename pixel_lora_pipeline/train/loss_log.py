@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pixel_lora_pipeline.analyze.event_file import read_scalars
+from pixel_lora_pipeline.train.event_file import read_scalars
 
 LOSS_TAG: Final = "loss/current"
 
