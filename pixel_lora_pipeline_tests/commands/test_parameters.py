@@ -100,7 +100,7 @@ def test_backfill_says_what_changed_what_is_missing_and_what_waits(pixel_lora: C
         "checkpoints registered: epochs 1, 2, 3",
         "an argument of lycoris.kohya, which was not used: algo",
         "pixchar_diverge.safetensors holds 580 tensors with NaN",
-        "LoKr",
+        "pixchar_lokr: new",
         "to `watched`",
         "3 runs, of which 3 changed",
     ):
