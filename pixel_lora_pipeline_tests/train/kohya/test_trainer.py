@@ -274,7 +274,10 @@ def test_what_is_missing_is_said_with_what_to_do_before_anything_is_written(fold
 def test_sdxl_is_trained_by_its_own_script(sd_scripts: Path, folder: Path, tmp_path: Path) -> None:
     kohya = KohyaTrainer(KohyaCheckout(sd_scripts), lambda model: model.endswith("base.safetensors"))
     training = kohya.start(config(tmp_path, f"wait_for={tmp_path / 'never'}"), folder)
-    assert str(sd_scripts / "sdxl_train_network.py") in psutil.Process(training["pid"]).cmdline()
+    process, deadline = psutil.Process(training["pid"]), time.monotonic() + 10
+    while not process.cmdline() and time.monotonic() < deadline:  # between its fork and its program it has none
+        time.sleep(0.01)
+    assert str(sd_scripts / "sdxl_train_network.py") in process.cmdline()
 
 
 def test_scripts_of_others_are_not_given_our_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
