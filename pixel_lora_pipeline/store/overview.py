@@ -320,17 +320,21 @@ class Overview:
         return ExplainedImage(**row)
 
     def under_way(self) -> list[EpochUnderWay]:
-        """Epochs that are evaluated now, or wait for it since less than a day."""
+        """Epochs that are evaluated now, then those in watched folders that wait for it since less than a day."""
         with self._database.connection() as connection:
             rows = connection.execute(
                 f"""
                 SELECT run.id AS run_id, run.run_name, epoch_number AS epoch, run.planned_epochs, evaluation_status,
-                       registered_at, (SELECT count(*) FROM prompt_test_results image
-                                       WHERE image.epoch_result_id = epoch_results.id AND {_PAINTED}) AS images
+                       registered_at, painted.images
                 FROM epoch_results JOIN training_runs run ON run.id = training_run_id
+                CROSS JOIN LATERAL (SELECT count(*) AS images FROM prompt_test_results image
+                                    WHERE image.epoch_result_id = epoch_results.id AND {_PAINTED}) painted
                 WHERE superseded_at IS NULL AND evaluation_status IN ('registered', 'generated')
                   AND registered_at > now() - interval '1 day'
-                ORDER BY registered_at
+                  -- Others were filled in from where nobody watches, and wait for nothing.
+                  AND (painted.images > 0 OR EXISTS (SELECT FROM landed_files file
+                                                     WHERE file.signature = epoch_results.checkpoint_signature))
+                ORDER BY painted.images = 0, registered_at, epoch_results.id
                 """  # noqa: S608
             )
             return [EpochUnderWay(**row) for row in rows]

@@ -168,6 +168,7 @@ def test_the_headline_follows_the_verdict() -> None:
     stop = headline(a_verdict(), 9, 20)
     assert (stop.tone, stop.text, stop.confidence) == ("stop", "Stop: epoch 6 is best", 0.87)
     assert headline(a_verdict(), 20, 20).text == "Complete: epoch 6 is best"
+    assert headline(None, 10, 10).text == "Complete: too few of its epochs are measured to name the best"
     early = headline(a_verdict((40.0, 60.0), should_stop=False), 2, 20)
     assert (early.tone, early.confidence) == ("open", None)
     rising = headline(a_verdict((40.0, 60.0, 72.0, 80.0), should_stop=False), 4, 20)

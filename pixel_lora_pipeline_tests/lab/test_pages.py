@@ -24,6 +24,25 @@ def test_the_first_page_is_shown_when_there_is_no_run(store: Store, tmp_path: Pa
     assert "unsafe-inline" not in answer.headers["content-security-policy"]
 
 
+def test_a_backlog_is_summed_up_and_what_nobody_watches_does_not_wait(store: Store, tmp_path: Path) -> None:
+    run_id = add_run(store, "finished", planned_epochs=12)
+    with store.database.connection() as connection:
+        for epoch in range(1, 13):
+            connection.execute(
+                "INSERT INTO epoch_results (training_run_id, epoch_number, registered_at, evaluation_status, "
+                "checkpoint_signature) VALUES (%s, %s, now(), 'registered', %s)",
+                (run_id, epoch, f"signature {epoch}"),
+            )
+        connection.execute(
+            "INSERT INTO landed_files (path, size, mtime_ns, inode, signature, partition_key) "
+            "SELECT 'watched/' || n, 1, 1, n, 'signature ' || n, 'finished-' || n FROM generate_series(1, 11) n"
+        )
+    with served(store, tmp_path) as address:
+        page = httpx.get(f"{address}/lab/").text
+    assert page.count("waiting to be painted") == 8
+    assert "3 more wait" in page
+
+
 @pytest.mark.parametrize(
     "path",
     [

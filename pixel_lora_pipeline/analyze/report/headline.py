@@ -27,7 +27,13 @@ def headline(verdict: RunVerdict | None, epoch: int, planned_epochs: int | None)
     """
     judged = 0 if verdict is None else sum(point.score is not None for point in verdict.curve)
     if verdict is None or verdict.best_epoch is None or (judged < MIN_EPOCHS and not verdict.should_stop):
-        return Headline(f"Too early to say: go on after epoch {epoch}", "open", None, "")
+        is_complete = planned_epochs is not None and epoch >= planned_epochs
+        said = (
+            "Complete: too few of its epochs are measured to name the best"
+            if is_complete
+            else f"Too early to say: go on after epoch {epoch}"
+        )
+        return Headline(said, "open", None, "")
     gain, best = verdict.probability_of_gain, verdict.best_epoch
     no_gain = f"that no later epoch is more than one point better than epoch {best}"
     if planned_epochs is not None and epoch >= planned_epochs:

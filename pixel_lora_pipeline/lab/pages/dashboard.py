@@ -19,6 +19,7 @@ from pixel_lora_pipeline.train.costs.usage import month_of
 RUNS_A_PAGE: Final = 50
 
 _MOST_IMAGES: Final = 24
+_MOST_UNDER_WAY: Final = 8
 _MOST_TROUBLES: Final = 8
 _MOST_EXPERIMENTS: Final = 8
 _MOST_REPORTS: Final = 3
@@ -95,8 +96,10 @@ def _latest(request: Request) -> dict[str, Any]:
 
 def _now(request: Request) -> dict[str, Any]:
     store = store_of(request)
+    under_way = store.overview.under_way()
     return {
-        "epochs": store.overview.under_way(),
+        "epochs": under_way[:_MOST_UNDER_WAY],
+        "more_epochs": len(under_way[_MOST_UNDER_WAY:]),
         "experiments": store.experiments.all(("RUNNING", "EVALUATING", "QUEUED"))[:_MOST_EXPERIMENTS],
         "troubles": store.overview.trouble(_MOST_TROUBLES),
         "baseline": store.baselines.current(),
