@@ -8,7 +8,7 @@ import pytest
 from pixel_lora_pipeline.cli import app
 from pixel_lora_pipeline.config import PROJECT_ROOT
 
-PAGES = sorted([PROJECT_ROOT / "README.md", *(PROJECT_ROOT / "docs").rglob("*.md")])
+PAGES = sorted([*PROJECT_ROOT.glob("*.md"), *(PROJECT_ROOT / "docs").rglob("*.md")])
 
 LINK = re.compile(r"\]\((?!https?://|#|mailto:)([^)#\s]+)[^)]*\)")
 COMMAND = re.compile(r"(?:^|`|\$ )pixel-lora ([a-z][a-z-]+)", re.MULTILINE)
