@@ -5,6 +5,7 @@ from typing import Any
 
 from pixel_lora_pipeline.analyze.report import Cost
 from pixel_lora_pipeline.store import RunRow, Store
+from pixel_lora_pipeline.train.costs.duration import told_duration
 
 
 def costs_of(store: Store, run: RunRow, epoch: int | None = None) -> list[Cost]:
@@ -35,7 +36,7 @@ def costs_of(store: Store, run: RunRow, epoch: int | None = None) -> list[Cost]:
 
 def _line(label: str, part: Mapping[str, Any]) -> Cost:
     told = [
-        f"{part['seconds'] / 3600:.2f} h" if part["seconds"] else "",
+        told_duration(part["seconds"]) if part["seconds"] else "",
         f"on {part['gpu']}" if part["gpu"] else "",
         f"({part['kind']})" if part["kind"] else "",
     ]
@@ -48,5 +49,5 @@ def _noted(run: RunRow) -> list[Cost]:
     if run.cost_usd is not None:
         lines.append(Cost("Training so far", f"${run.cost_usd:.2f}"))
     if run.gpu_seconds is not None:
-        lines.append(Cost("GPU time", f"{run.gpu_seconds / 3600:.1f} h", run.gpu_type or ""))
+        lines.append(Cost("GPU time", told_duration(run.gpu_seconds), run.gpu_type or ""))
     return lines

@@ -160,7 +160,7 @@ def test_the_report_of_an_epoch_shows_what_it_had_cost_by_then(store: Store, tmp
     ]
     (whole,) = costs_of(store, run)
     assert (whole.label, whole.amount) == ("Training so far", "$0.51")
-    assert "1.17 h on A40 (estimate): list price of 2026-08-19" in whole.note
+    assert "70 min on A40 (estimate): list price of 2026-08-19" in whole.note
 
 
 def test_the_asset_shows_dollars_that_plot_and_comes_every_hour_once_something_was_used(
@@ -189,7 +189,7 @@ def test_the_lab_shows_what_a_run_and_the_month_have_cost(store: Store, tmp_path
         assert "price unknown" in httpx.get(f"{address}/lab/runs/{run_id}").text
         count_run(store, A40, run_id)
         page = httpx.get(f"{address}/lab/runs/{run_id}").text
-        assert "$0.37" in page and "estimate" in page and "$0.15" in page and "0.8 h" in page
+        assert "$0.37" in page and "estimate" in page and "$0.15" in page and "50 min" in page
         assert f"Cost in {datetime.now(UTC):%B}" in httpx.get(f"{address}/lab/").text
 
 

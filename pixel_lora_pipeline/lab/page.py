@@ -19,6 +19,7 @@ from starlette.routing import Route
 from pixel_lora_pipeline.analyze.report.document import printable
 from pixel_lora_pipeline.lab.guard import PERSON
 from pixel_lora_pipeline.store import Store
+from pixel_lora_pipeline.train.costs.duration import told_duration
 
 logger = logging.getLogger(__name__)
 
@@ -120,6 +121,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["json"] = json.dumps
+    environment.filters["duration"] = told_duration
     return environment
 
 
