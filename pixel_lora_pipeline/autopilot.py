@@ -23,6 +23,7 @@ from pixel_lora_pipeline.improve import (
     training_parameters,
     unset_values,
 )
+from pixel_lora_pipeline.improve.configuration import as_written, is_known
 from pixel_lora_pipeline.improving import predict
 from pixel_lora_pipeline.learn import Principle
 from pixel_lora_pipeline.store import Campaign, Experiment, Store
@@ -51,17 +52,23 @@ _NO_RUN_YET: Final = 0.0
 
 
 def queue_next(store: Store, campaign: Campaign, history: TrainingHistory, space: SearchSpace) -> None:
-    """Queue what the search would run next.
+    """Queue what the search would run next; before anything else, what all trainings share as it is.
+
+    People begin with settings that do something. A search that begins without them may find only settings that do
+    nothing, and take the whole space to be like that.
 
     Hypotheses that people have approved come first, because they are queued already; the rest of the queue stays
     theirs to decide on. The search decides here, for evidence and principles are part of what it believes. Where
     nothing promises much, but nobody knows the noise of a run, the best configuration is run again with another seed:
     only then can the campaign be over.
     """
+    experiments = store.experiments.of_campaign(campaign.campaign_id)
     landscape = _landscape(store, campaign, history, space)
     verdict = judge_campaign(landscape)
-    if verdict.action == "replicate" and verdict.incumbent is not None:
-        document = _repetition(campaign, verdict, len(store.experiments.of_campaign(campaign.campaign_id)))
+    if not experiments and _is_new(campaign.base, history, space):
+        document = _beginning(campaign)
+    elif verdict.action == "replicate" and verdict.incumbent is not None:
+        document = _repetition(campaign, verdict, len(experiments))
     else:
         document = _proposal(campaign, propose(landscape)[0])
     store.experiments.propose([document], NAME)
@@ -106,6 +113,25 @@ def _result(experiment: Experiment, worst: float) -> dict[str, float]:
     if experiment.state == "FAILED":
         return {GOAL: worst}
     return {} if experiment.outcome is None else {GOAL: experiment.outcome[GOAL]}
+
+
+def _is_new(base: Mapping[str, Any], history: TrainingHistory, space: SearchSpace) -> bool:
+    """Whether a configuration says something of the space, and no measured run has had just that."""
+    named = [name for name in space.names if is_known(base.get(name))]
+    if not named or GOAL not in history.runs:
+        return bool(named)
+    measured = history.runs[history.runs[GOAL].notna()]
+    wanted = [as_written(base[name]) for name in named]
+    return not any([as_written(run.get(name)) for name in named] == wanted for run in measured.to_dict("records"))
+
+
+def _beginning(campaign: Campaign) -> dict[str, Any]:
+    return {
+        "title": "Begin with what all trainings share",
+        "rationale": "Everything that is tried later is compared with it.",
+        "source": "campaign",
+        **_configured(campaign, {}),
+    }
 
 
 def _proposal(campaign: Campaign, found: Suggestion) -> dict[str, Any]:

@@ -154,12 +154,25 @@ def test_what_follows_a_parameter_is_changed_with_it_and_a_rank_of_none_is_left_
     store: Store, tmp_path: Path
 ) -> None:
     campaign, trainer = begin(store), Script(tmp_path)
+    run(store, campaign, trainer, tmp_path, 50.0)
     ended = run(store, campaign, trainer, tmp_path, 60.0)
-    (asked,) = trainer.asked
+    asked = trainer.asked[-1]
     assert asked["output_name"] == ended.output_name
     assert asked["unet_lr"] == asked["learning_rate"] == ended.parameters["learning_rate"]
     assert ("conv_dim" in asked) == (ended.parameters["conv_dim"] != 0)
     assert asked["max_train_epochs"] == 8
+
+
+def test_the_first_training_is_of_what_all_share_unless_a_run_has_had_it(store: Store, tmp_path: Path) -> None:
+    campaign, trainer = begin(store), Script(tmp_path)
+    ended = run(store, campaign, trainer, tmp_path, 72.9)
+    assert ended.title == "Begin with what all trainings share"
+    assert {name: trainer.asked[0][name] for name in BASE} == BASE
+    assert claim(store, campaign).title != ended.title
+    store.campaigns.end(campaign.campaign_id, "for the test")
+    for experiment in store.experiments.all(["RUNNING"]):
+        store.experiments.record_outcome(experiment.experiment_id, "FAILED", {"failure": "ended"}, "the test")
+    assert claim(store, begin(store)).title != ended.title, "a run has had it"
 
 
 def test_a_training_that_diverged_counts_as_the_worst_also_where_its_first_epochs_are_good(
@@ -272,7 +285,8 @@ def test_where_nothing_promises_much_the_best_is_repeated_until_the_noise_is_kno
     while (reason := autopilot.reason_to_end(store, campaign, space)) is None:
         experiment = autopilot.claim_next(store, campaign, read_history(store), space, "a run")
         assert experiment is not None
-        score = 70 - 6 * abs(rates.index(experiment.parameters["learning_rate"]) - 4) + noise.normal()
+        nearest = int(np.abs(np.log(rates) - np.log(experiment.parameters["learning_rate"])).argmin())
+        score = 70 - 6 * abs(nearest - 4) + noise.normal()
         last = str(tmp_path / f"{experiment.output_name}.safetensors")
         store.experiments.record_training(experiment.experiment_id, {"last_checkpoint": last}, None)
         judged(store, store.experiments.get(experiment.experiment_id), score)
