@@ -63,14 +63,15 @@ def queue_next(store: Store, campaign: Campaign, history: TrainingHistory, space
     only then can the campaign be over.
     """
     experiments = store.experiments.of_campaign(campaign.campaign_id)
-    landscape = _landscape(store, campaign, history, space)
-    verdict = judge_campaign(landscape)
     if not experiments and _is_new(campaign.base, history, space):
         document = _beginning(campaign)
-    elif verdict.action == "replicate" and verdict.incumbent is not None:
-        document = _repetition(campaign, verdict, len(experiments))
     else:
-        document = _proposal(campaign, propose(landscape)[0])
+        landscape = _landscape(store, campaign, history, space)
+        verdict = judge_campaign(landscape)
+        if verdict.action == "replicate" and verdict.incumbent is not None:
+            document = _repetition(campaign, verdict, len(experiments))
+        else:
+            document = _proposal(campaign, propose(landscape)[0])
     store.experiments.propose([document], NAME)
     for experiment in store.experiments.all(["PROPOSED"]):
         if experiment.parameters == document["parameters"]:

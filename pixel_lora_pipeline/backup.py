@@ -14,11 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+from pixel_lora_pipeline.caption_quality import JOURNAL
 from pixel_lora_pipeline.store import check, dump_database, migrate, restore_database
 from pixel_lora_pipeline.store.migrations import SQL_FOLDER
 from pixel_lora_pipeline.whole_file import finish_whole
 
-FOLDERS: Final = ("images", "reports", "releases", "caption_batches")
+FOLDERS: Final = ("images", "reports", "releases", JOURNAL)
 """Of the home, with all that is in them."""
 
 _FORMAT: Final = 1

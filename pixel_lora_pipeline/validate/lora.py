@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -262,16 +263,18 @@ def _add_lycoris(pipeline: Any, lora: LoraFile, kind: Kind, strength: float) -> 
 
     from pixel_lora_pipeline.validate import lycoris
 
-    tensors = load_file(lora.path)
+    parts: dict[str, dict[str, Any]] = defaultdict(dict)
+    for key, tensor in load_file(lora.path).items():
+        owner, _, part = key.rpartition(".")
+        parts[owner][part] = tensor
     layers = lycoris.layers_by_name(pipeline, lora.modules)
     if missing := tuple(sorted(lora.modules - layers.keys())):
         raise LoraMismatchError(lora.path, len(lora.modules), len(layers), missing)
     broken = 0
     for name, layer in layers.items():
-        parts = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
-        alpha = parts.pop("alpha", None)
+        alpha = parts[name].pop("alpha", None)
         try:
-            delta = lycoris.delta_of(parts, None if alpha is None else float(alpha), layer.weight.shape)  # type: ignore[arg-type]
+            delta = lycoris.delta_of(parts[name], None if alpha is None else float(alpha), layer.weight.shape)  # type: ignore[arg-type]
         except ValueError as error:
             raise LoraError(
                 lora.path,

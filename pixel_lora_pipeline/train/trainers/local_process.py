@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ import psutil
 
 from pixel_lora_pipeline.train.errors import CheckpointError
 from pixel_lora_pipeline.train.safetensors_file import open_safetensors
+from pixel_lora_pipeline.train.trainers.log_tail import last_lines
 from pixel_lora_pipeline.train.trainers.trainer import TrainerError, TrainingState
 from pixel_lora_pipeline.whole_file import write_whole
 
@@ -105,7 +105,7 @@ class LocalProcess:
         """As `Trainer.look`."""
         is_running = bool(_processes(training))
         is_complete = not is_running and Path(training["last_checkpoint"]).is_file()
-        last_line = _last_line(Path(training["log"]))
+        last_line = (last_lines(Path(training["log"]), _TAIL_BYTES) or [""])[-1]
         ended_early = not is_running and not is_complete
         failure = (last_line or "its process ended without a word") if ended_early else None
         return TrainingState(is_running, is_complete, failure, last_line)
@@ -225,14 +225,3 @@ def _is_complete(path: Path) -> bool:
             return True
     except CheckpointError as error:
         return not error.retry
-
-
-def _last_line(log: Path) -> str:
-    """The last that was written; a progress bar writes over its own line."""
-    if not log.is_file():
-        return ""
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
-        tail = file.read().decode("utf-8", errors="replace")
-    lines = [line.strip() for line in re.split(r"[\r\n]+", tail)]
-    return next((line for line in reversed(lines) if line), "")

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from pixel_lora_pipeline.train.trainers.log_tail import last_lines
+
 # tqdm's bar, as in "steps:  10%|█         | 16/160 [00:05<00:45,  3.20it/s, avr_loss=0.123]".
 _BAR: Final = re.compile(
     r"steps:\s*\d+%\|.*\|\s*(?P<step>\d+)/(?P<steps>\d+)\s*\[(?P<spent>[\d:]+)<(?P<left>[\d:]+|\?)"
@@ -94,11 +96,6 @@ def _seconds(clock: str) -> int:
 
 def reason_of_failure(log: Path) -> str | None:
     """The error that ended a training, in its own words; None if it named none."""
-    if not log.is_file():
-        return None
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
-        tail = file.read().decode("utf-8", errors="replace")
-    named = [line.strip() for line in _LINE_ENDS.split(tail) if _FAILURE.match(line.strip())]
+    named = [line for line in last_lines(log, _TAIL_BYTES) if _FAILURE.match(line)]
     own = [line for line in named if not line.startswith(_LAUNCHER)]
     return own[-1][:_LONGEST_REASON] if own else None
